@@ -1,0 +1,68 @@
+"""Named points of a face: their order, their vertices on FLAME's mesh, and what is measured between them."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import numpy as np
+
+# The 'face' landmarks are iBUG's points 17 to 67 (the 68-point scheme without the jaw line) in iBUG's order; these
+# are positions in that list of 51. "Right" is the subject's right, which is the viewer's left.
+RIGHT_BROW = np.arange(0, 5)
+LEFT_BROW = np.arange(5, 10)
+NOSE = np.arange(10, 19)
+RIGHT_EYE = np.arange(19, 25)
+LEFT_EYE = np.arange(25, 31)
+OUTER_LIP = np.arange(31, 43)
+INNER_LIP = np.arange(43, 51)
+
+NOSE_TIP = 13
+MOUTH_CORNERS = np.array([31, 37, 43, 47])
+"""Right and left corner of the outer lip, then of the inner one."""
+INNER_LIP_PAIRS = np.array([[44, 50], [45, 49], [46, 48]])
+"""(3, 2) upper and lower point of the inner lip: right, middle, left."""
+LID_PAIRS = {"left": np.array([[26, 30], [27, 29]]), "right": np.array([[20, 24], [21, 23]])}
+"""(2, 2) upper and lower point of each eye's lids."""
+EYE_CORNERS = {"left": np.array([25, 28]), "right": np.array([19, 22])}
+"""Corners of each eye; iBUG's order runs from the viewer's left, so the left eye's inner corner comes first."""
+
+COUNT = 51
+
+FLAME_VERTICES = 5023
+FLAME_WITH_TEETH = 5143
+"""FLAME's vertices with 120 of teeth after them, as some trackers make it."""
+FLAME_SKIN = slice(0, 3931)
+FLAME_EYEBALLS = {"left": slice(3931, 4477), "right": slice(4477, 5023)}
+
+FLAME_FACE = np.array([
+    1983, 3157, 335, 3705, 3684, 3851, 3863, 16, 2138, 570,
+    3553, 3561, 3501, 3526, 2748, 2792, 3556, 1675, 1612,
+    2437, 2383, 2494, 3632, 2293, 2296, 3833, 1343, 1034, 1175, 884, 881,
+    2715, 2813, 2774, 3543, 1657, 1696, 1579, 1795, 1865, 3503, 2948, 2898,
+    2845, 2785, 3533, 1668, 1730, 1848, 3509, 2937,
+])  # fmt: skip
+"""(51,) the vertex of FLAME's topology nearest to each landmark."""
+FLAME_PUPILS = np.array([4051, 4597])
+"""Vertex in the middle of the left, then the right pupil."""
+FLAME_IRIS_RIMS = np.array([[3996, 3964, 3932, 4028], [4542, 4510, 4603, 4570]])
+"""Four vertices on the rim of the left, then the right iris."""
+
+
+def lip_gap(vertices: np.ndarray, landmarks: dict[str, np.ndarray]) -> np.ndarray:
+    """Mean distance in metres, (...), of the three pairs of inner-lip points of (..., V, 3) vertices."""
+    points = vertices[..., landmarks["face"][INNER_LIP_PAIRS], :]
+    return np.linalg.norm(points[..., 0, :] - points[..., 1, :], axis=-1).mean(-1)
+
+
+def eye_aspect_ratio(vertices: np.ndarray, landmarks: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(left, right) opening of the lids over the width of the eye, each (...), of (..., V, 3) vertices.
+
+    Soukupova and Cech 2016: (|p1-p5| + |p2-p4|) / (2 |p0-p3|) over the six points of an eye.
+    """
+    return _aspect(vertices, landmarks["face"], "left"), _aspect(vertices, landmarks["face"], "right")
+
+
+def _aspect(vertices: np.ndarray, face: np.ndarray, side: str) -> np.ndarray:
+    lids = vertices[..., face[LID_PAIRS[side]], :]
+    corners = vertices[..., face[EYE_CORNERS[side]], :]
+    opening = np.linalg.norm(lids[..., 0, :] - lids[..., 1, :], axis=-1).sum(-1)
+    return opening / (2 * np.linalg.norm(corners[..., 0, :] - corners[..., 1, :], axis=-1))

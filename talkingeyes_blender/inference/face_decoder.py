@@ -1,0 +1,98 @@
+"""The face decoder: expression and jaw from speech and its own past, Learn2Talk's student (Eqs. 1 and 2)."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .transformer import CausalTransformer
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceDecoderConfig:
+    speech_dim: int = 256
+    expressions: int = 41
+    """E, the width of the head model's expression basis; the jaw's 3 are added."""
+    styles: int = 1
+    """Speakers whose manner the basis B of Eq. 1 spans."""
+    dim: int = 128
+    layers: int = 1
+    heads: int = 4
+    hidden: int = 256
+    window: int = 250
+    """Frames of its own past that the decoder attends to: 10 s."""
+    radius: int = 2
+    """Frames of speech to each side of a frame that it attends to; 0 is FaceFormer's alignment mask."""
+    dropout: float = 0.1
+
+
+class FaceDecoder(nn.Module):
+    """D_cross-modal of Learn2Talk on FLAME coefficients. Motion is (B, T, E + 3): expression, then jaw in radians."""
+
+    def __init__(self, config: FaceDecoderConfig = FaceDecoderConfig()) -> None:
+        super().__init__()
+        self.config = c = config
+        width = c.expressions + 3
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.embed_past_motion = nn.Linear(width, c.dim)
+        self.style = nn.Linear(c.styles, c.dim, bias=False)
+        """B of Eq. 1."""
+        self.embed_speech = nn.Linear(c.speech_dim, c.dim)
+        self.stack = CausalTransformer(
+            c.dim, c.layers, c.heads, c.hidden, c.window, dropout=c.dropout, memory_dim=c.dim, radius=c.radius
+        )
+        self.out = nn.Linear(c.dim, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def set_statistics(self, mean: Tensor, scale: Tensor) -> None:
+        """Mean and standard deviation (E + 3,) of the training motion, by which motion is normalised inside."""
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
+
+    def style_of(self, style: Tensor) -> Tensor:
+        """B s / |s|_1 of Eq. 1: (B, styles) to (B, 1, dim)."""
+        return self.style(style / style.abs().sum(-1, keepdim=True).clamp_min(1e-8))[:, None]
+
+    def embed(self, motion: Tensor, style: Tensor) -> Tensor:
+        """Eq. 1 for the frames before: (B, n, E + 3) and the style's embedding (B, 1, dim) to (B, n, dim)."""
+        return self.embed_past_motion((motion - self.mean) / self.scale) + style
+
+    def forward(self, speech: Tensor, style: Tensor, past: Tensor) -> Tensor:
+        """Eq. 2 with the past given: (B, T, E + 3) from speech (B, T, S), style (B, styles) and motion (B, T, E + 3)."""
+        remembered = self.stack.remember(self.embed_speech(speech))
+        style = self.style_of(style)
+        before = torch.cat([style, self.embed(past[:, :-1], style)], dim=1)
+        return self.out(self.stack(before, remembered)) * self.scale + self.mean
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        speech: Tensor,
+        style: Tensor | None = None,
+        block: int = 500,
+        tick: Callable[[int], None] | None = None,
+    ) -> Tensor:
+        """Eq. 2 frame by frame, with a cache: (B, T, E + 3). ``style`` (B, styles) defaults to the mean speaker."""
+        frames, radius = speech.shape[1], self.config.radius
+        if style is None:
+            style = speech.new_ones(len(speech), self.config.styles)
+        style = self.style_of(style)
+        state = self.stack.begin()
+        out = speech.new_empty(len(speech), frames, self.config.expressions + 3)
+        query = style
+        for first in range(0, frames, block):
+            low, high = max(0, first - radius), min(frames, first + block + radius)
+            remembered = self.stack.remember(self.embed_speech(speech[:, low:high]))
+            for t in range(first, min(first + block, frames)):
+                frame = self.out(self.stack(query, remembered, t - low, state)) * self.scale + self.mean
+                out[:, t : t + 1] = frame
+                query = self.embed(frame, style)
+            if tick:
+                tick(min(first + block, frames))
+        return out

@@ -1,0 +1,102 @@
+"""The conditional VAE of head motion (TalkingEyes, Eq. 8)."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from .transformer import LocalTransformer
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadVAEConfig:
+    speech_dim: int = 256
+    latent: int = 64
+    """Width of the latent code c."""
+    dim: int = 192
+    layers: int = 3
+    heads: int = 4
+    hidden: int = 384
+    window: int = 250
+    """Frames for which one latent code is drawn: 10 s. A shorter clip has one, as in the paper."""
+    overlap: int = 50
+    """Frames over which neighbouring windows are blended."""
+    radius: int = 125
+    dropout: float = 0.1
+
+
+class HeadVAE(nn.Module):
+    """E_VAE and D_VAE. Motion is (B, T, 3), axis-angle in radians."""
+
+    def __init__(self, config: HeadVAEConfig = HeadVAEConfig()) -> None:
+        super().__init__()
+        self.config = c = config
+        self.register_buffer("scale", torch.ones(3))
+        self.encode_in = nn.Linear(3 + c.speech_dim, c.dim)
+        self.encode_stack = LocalTransformer(c.dim, c.layers, c.heads, c.hidden, c.radius, dropout=c.dropout)
+        self.encode_out = nn.Linear(c.dim, 2 * c.latent)
+        self.decode_in = nn.Linear(c.latent + c.speech_dim, c.dim)
+        self.decode_stack = LocalTransformer(c.dim, c.layers, c.heads, c.hidden, c.radius, dropout=c.dropout)
+        self.decode_conv = nn.Conv1d(c.dim, c.dim, 5, padding=2, padding_mode="replicate")
+        self.decode_out = nn.Linear(c.dim, 3)
+
+    def set_statistics(self, scale: Tensor) -> None:
+        """Standard deviation (3,) of the training motion, by which motion is normalised inside."""
+        self.scale.copy_(scale)
+
+    def encode(self, head: Tensor, speech: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """E_VAE: mean and log-variance (B, latent) of the clip's code, averaged over its valid frames."""
+        x = self.encode_stack(self.encode_in(torch.cat([head / self.scale, speech], dim=-1)), valid)
+        if valid is None:
+            pooled = x.mean(1)
+        else:
+            weight = valid[..., None].to(x.dtype)
+            pooled = (x * weight).sum(1) / weight.sum(1).clamp_min(1)
+        mean, log_variance = self.encode_out(pooled).chunk(2, dim=-1)
+        return mean, log_variance.clamp(-12, 6)
+
+    def decode(self, latent: Tensor, speech: Tensor, valid: Tensor | None = None) -> Tensor:
+        """D_VAE: (B, latent) and (B, T, S) to head motion (B, T, 3), all frames at once."""
+        code = latent[:, None].expand(-1, speech.shape[1], -1)
+        x = self.decode_stack(self.decode_in(torch.cat([code, speech], dim=-1)), valid)
+        x = x + self.decode_conv(x.transpose(1, 2)).transpose(1, 2)
+        return self.decode_out(x) * self.scale
+
+    def forward(
+        self, head: Tensor, speech: Tensor, valid: Tensor | None = None, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Eq. 8: reconstruction (B, T, 3), mean and log-variance (B, latent). ``noise`` (B, latent) is N(0, 1)."""
+        mean, log_variance = self.encode(head, speech, valid)
+        noise = torch.randn_like(mean) if noise is None else noise
+        return self.decode(mean + noise * (0.5 * log_variance).exp(), speech, valid), mean, log_variance
+
+    @torch.inference_mode()
+    def generate(self, speech: Tensor, generator: torch.Generator) -> Tensor:
+        """Head motion (B, T, 3) for speech (B, T, S) of any length.
+
+        One latent is drawn from N(0, 1) for each window of ``window`` frames; neighbours overlap and are blended, so
+        that time and memory grow no faster than the clip. A clip within one window gets the paper's computation.
+        """
+        frames, c = speech.shape[1], self.config
+        total = speech.new_zeros(len(speech), frames, 3)
+        weight = speech.new_zeros(frames, 1)
+        for first in range(0, max(1, frames - c.overlap), c.window - c.overlap):
+            last = min(first + c.window, frames)
+            latent = torch.randn(len(speech), c.latent, generator=generator).to(speech)
+            ramp = self._ramp(last - first, rises=first > 0, falls=last < frames, like=speech)
+            total[:, first:last] += ramp * self.decode(latent, speech[:, first:last])
+            weight[first:last] += ramp
+        return total / weight
+
+    def _ramp(self, frames: int, rises: bool, falls: bool, like: Tensor) -> Tensor:
+        ramp = like.new_ones(frames, 1)
+        edge = min(self.config.overlap, frames)
+        slope = torch.sin(torch.linspace(0, torch.pi / 2, edge + 2, device=like.device)[1:-1])[:, None] ** 2
+        if rises:
+            ramp[:edge] *= slope
+        if falls:
+            ramp[frames - edge :] *= slope.flip(0)
+        return ramp

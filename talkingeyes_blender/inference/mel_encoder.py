@@ -1,0 +1,121 @@
+"""A compact speech encoder: log-mel spectrum and dilated convolutions. The starter weights use it.
+
+It has no attention: what the lips do is decided within about a second of sound, and a bounded field of view makes
+encoding in windows exact. wav2vec 2.0 stands behind the same interface (wav2vec2_encoder).
+"""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .speech_encoder import RATE, SpeechEncoder
+
+_HOP = 160
+_WINDOW = 400
+_FFT = 512
+_ROWS = 4
+"""Spectra a motion frame: 10 ms apart."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MelEncoderConfig:
+    kind: str = "mel"
+    dim: int = 192
+    bands: int = 64
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
+    """Dilation of each residual block at the motion's rate."""
+    fine_dilations: tuple[int, ...] = (1, 2)
+    """Dilation of each residual block at twice the motion's rate, where closures are still sharp."""
+    dropout: float = 0.05
+
+
+def mel_filters(bands: int, low: float = 50.0, high: float = 7600.0) -> Tensor:
+    """(bands, FFT bins) triangular filters, evenly spaced on the mel scale (O'Shaughnessy), each of unit sum."""
+
+    def mel(hertz: float) -> float:
+        return 2595 * math.log10(1 + hertz / 700)
+
+    edges = torch.linspace(mel(low), mel(high), bands + 2, dtype=torch.float64)
+    edges = 700 * (10 ** (edges / 2595) - 1)
+    bins = torch.arange(_FFT // 2 + 1, dtype=torch.float64) * RATE / _FFT
+    rise = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    fall = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    filters = torch.minimum(rise, fall).clamp_min(0)
+    # The lowest filters can fall between two bins; they take the nearest one.
+    empty = filters.sum(1) == 0
+    nearest = (bins[None] - edges[1:-1, None]).abs().argmin(1)
+    filters[empty, nearest[empty]] = 1.0
+    return (filters / filters.sum(1, keepdim=True)).float()
+
+
+class ResidualBlock(nn.Module):
+    """Depth-wise convolution over time, then a feed-forward on each frame; channels last."""
+
+    def __init__(self, dim: int, dilation: int, dropout: float, kernel: int = 5) -> None:
+        super().__init__()
+        self.reach = dilation * (kernel - 1) // 2
+        self.mix_time = nn.Conv1d(dim, dim, kernel, padding=self.reach, dilation=dilation, groups=dim)
+        self.norm = nn.LayerNorm(dim)
+        self.mix_channels = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = self.mix_time(x.transpose(1, 2)).transpose(1, 2)
+        return x + self.dropout(self.mix_channels(self.norm(mixed)))
+
+
+class MelEncoder(SpeechEncoder):
+    window = 750
+
+    def __init__(self, config: MelEncoderConfig = MelEncoderConfig()) -> None:
+        super().__init__()
+        self.config = c = config
+        self.feature_dim = c.dim
+        self.register_buffer("filters", mel_filters(c.bands), persistent=False)
+        self.register_buffer("taper", torch.hann_window(_WINDOW), persistent=False)
+        self.first = nn.Conv1d(c.bands + 1, c.dim, 5, padding=2)
+        self.halve = nn.Conv1d(c.dim, c.dim, 4, stride=2, padding=1)
+        self.fine = nn.ModuleList(ResidualBlock(c.dim, d, c.dropout) for d in c.fine_dilations)
+        self.halve_again = nn.Conv1d(c.dim, c.dim, 4, stride=2, padding=1)
+        self.coarse = nn.ModuleList(ResidualBlock(c.dim, d, c.dropout) for d in c.dilations)
+        self.norm = nn.LayerNorm(c.dim)
+        fine_reach = sum(block.reach for block in self.fine)
+        # One frame more than the field of view: the strided convolutions reach over a frame's edge.
+        self.margin = 2 + -(-fine_reach // 2) + sum(block.reach for block in self.coarse)
+
+    def prepare(self, samples: Tensor) -> Tensor:
+        """(B, T * 640) samples to (B, 4 T, bands + 1): log-mel relative to the clip's loud frames, and that level.
+
+        Half of each band's mean over the clip is taken off, which removes much of a room's or a microphone's colour.
+        """
+        with torch.autocast(samples.device.type, enabled=False):
+            samples = F.pad(samples.float(), ((_WINDOW - _HOP) // 2, _WINDOW))
+            frames = samples.unfold(1, _WINDOW, _HOP)[:, : (samples.shape[1] - _WINDOW) // 640 * _ROWS]
+            spectra = torch.cat([self._log_mel(part) for part in frames.split(3000, dim=1)], dim=1)
+            loudness = spectra.amax(-1)
+            level = torch.quantile(loudness, 0.95, dim=1)[:, None, None]
+            # Digital silence has no loud frames to measure by; a floor keeps its noise from being raised to speech.
+            relative = (spectra - level.clamp_min(-5.0)).clamp(-4.5, 1.0)
+            colour = relative.mean(1, keepdim=True)
+            energy = (loudness[..., None] - level.clamp_min(-5.0)).clamp(-4.5, 1.0)
+            return torch.cat([(relative - 0.5 * colour) / 0.9, energy / 1.5 + 1.0], dim=-1)
+
+    def _log_mel(self, frames: Tensor) -> Tensor:
+        power = torch.fft.rfft(frames * self.taper, n=_FFT).abs().square()
+        return torch.log10(power @ self.filters.T + 1e-10)
+
+    def features(self, prepared: Tensor) -> Tensor:
+        x = F.gelu(self.first(prepared.transpose(1, 2)))
+        x = F.gelu(self.halve(x)).transpose(1, 2)
+        for block in self.fine:
+            x = block(x)
+        x = F.gelu(self.halve_again(x.transpose(1, 2))).transpose(1, 2)
+        for block in self.coarse:
+            x = block(x)
+        return self.norm(x)

@@ -1,0 +1,68 @@
+"""What every speech encoder offers: features at the motion's frame rate, for clips of any length."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+RATE = 16000
+"""Samples a second that the encoders take."""
+
+FRAME = 640
+"""Samples a motion frame: 16 000 / 25."""
+
+
+def frame_count(samples: int) -> int:
+    """Motion frames that a clip of so many samples has: frame t is the pose at t / 25 s."""
+    return max(1, -(-samples // FRAME))
+
+
+class SpeechEncoder(nn.Module, abc.ABC):
+    """Speech to features A (B, T, ``feature_dim``), one a motion frame."""
+
+    feature_dim: int
+    window: int
+    """Frames that are encoded at a time."""
+    margin: int
+    """Frames on each side of a window that are encoded with it and then dropped."""
+
+    @abc.abstractmethod
+    def prepare(self, samples: Tensor) -> Tensor:
+        """What depends on the whole clip: (B, T * 640) samples to the (B, rows, ...) input of ``features``.
+
+        Rows are a whole number a frame. Levels are measured here, once, so that windows agree with the whole clip.
+        """
+
+    @abc.abstractmethod
+    def features(self, prepared: Tensor) -> Tensor:
+        """Prepared rows of T frames to (B, T, feature_dim)."""
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """(B, n) samples at 16 kHz to (B, ceil(n / 640), feature_dim)."""
+        frames = frame_count(samples.shape[1])
+        padded = nn.functional.pad(samples, (0, frames * FRAME - samples.shape[1]))
+        return self.features(self.prepare(padded))
+
+    @torch.inference_mode()
+    def encode(self, samples: Tensor, tick: Callable[[int], None] | None = None) -> Tensor:
+        """(n,) samples to (1, T, feature_dim), in windows, so that memory and cost a second do not grow."""
+        frames = frame_count(len(samples))
+        prepared = self.prepare(nn.functional.pad(samples, (0, frames * FRAME - len(samples)))[None])
+        rows = prepared.shape[1] // frames
+        if frames <= self.window + 2 * self.margin:
+            out = self.features(prepared)
+            if tick:
+                tick(frames)
+            return out
+        pieces = []
+        for first in range(0, frames, self.window):
+            last = min(first + self.window, frames)
+            low, high = max(0, first - self.margin), min(frames, last + self.margin)
+            pieces.append(self.features(prepared[:, low * rows : high * rows])[:, first - low : last - low])
+            if tick:
+                tick(last)
+        return torch.cat(pieces, dim=1)

@@ -1,0 +1,157 @@
+"""Settings that a scene keeps, and the state of the running job, which nobody keeps."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bpy
+
+from . import preferences
+from .operators import jobs
+from .rig import compat
+
+BLINK_RATES = {"PAPER": None, "CONVERSATION": 26.0, "REST": 17.0}
+"""Blinks a minute of the presets; None draws the clip's rate from the paper's N(40.10, 15.42)."""
+
+MAXIMUM_SEED = 2**31 - 1
+
+
+def _found_strips(_self: SceneSettings, context: bpy.types.Context, typed: str) -> list[str]:
+    return [strip.name for strip in compat.sound_strips(context.scene) if typed.lower() in strip.name.lower()]
+
+
+def _is_head(_self: SceneSettings, candidate: bpy.types.Object) -> bool:
+    return candidate.type == "ARMATURE" or (candidate.type == "MESH" and candidate.data.shape_keys is not None)
+
+
+def _strength(part: str) -> bpy.types.FloatProperty:
+    return bpy.props.FloatProperty(
+        name="Strength",
+        description=f"How strongly {part} is written; 1 is as generated",
+        default=1.0,
+        min=0.0,
+        max=3.0,
+        soft_max=1.5,
+        subtype="FACTOR",
+    )
+
+
+class SceneSettings(bpy.types.PropertyGroup):
+    """``scene.talkingeyes``: whose speech, whose head, and how."""
+
+    strip: bpy.props.StringProperty(
+        name="Sound Strip",
+        description="The speech: a sound strip of the sequencer; its trim is honoured",
+        search=_found_strips,
+    )
+    rig: bpy.props.PointerProperty(
+        name="Head",
+        description="The armature of the head, or its mesh",
+        type=bpy.types.Object,
+        poll=_is_head,
+    )
+    seed: bpy.props.IntProperty(
+        name="Seed", description="The same seed makes the same motion again", default=1, min=0, max=MAXIMUM_SEED
+    )
+    gaze_seed: bpy.props.IntProperty(
+        name="Gaze Seed",
+        description="Seed of the gaze that was sampled last",
+        default=1,
+        min=0,
+        max=MAXIMUM_SEED,
+    )
+    next_gaze_seed: bpy.props.BoolProperty(
+        name="Next Seed Each Time",
+        description="Resample Gaze counts the seed up by one first. Turn it off to sample the seed that is shown",
+        default=True,
+    )
+
+    write_face: bpy.props.BoolProperty(
+        name="Face", description="Write the expression and the jaw", default=True
+    )
+    write_head: bpy.props.BoolProperty(name="Head", description="Write the turns of the head", default=True)
+    write_gaze: bpy.props.BoolProperty(name="Gaze", description="Write the turns of the eyes", default=True)
+    write_blinks: bpy.props.BoolProperty(name="Blinks", description="Write the blinks", default=True)
+    strength_face: _strength("the face")
+    strength_head: _strength("the head's motion")
+    strength_gaze: _strength("the gaze")
+    strength_blinks: _strength("a blink")
+
+    blink_preset: bpy.props.EnumProperty(
+        name="Blink Rate",
+        description="How often the eyes blink",
+        items=(
+            ("PAPER", "Talking (varied)", "Drawn for each clip from a mean of 40 a minute, deviation 15"),
+            ("CONVERSATION", "Conversation", "26 a minute"),
+            ("REST", "Rest", "17 a minute"),
+            ("CUSTOM", "Custom", "As often as you say"),
+        ),
+        default="PAPER",
+    )
+    blink_rate: bpy.props.FloatProperty(
+        name="Blinks a Minute", description="Mean number of blinks a minute", default=20.0, min=0.0, max=90.0
+    )
+    gaze_choice: bpy.props.EnumProperty(
+        name="Gaze",
+        description="How the next glance is chosen",
+        items=(
+            ("sample", "Varied", "Drawn by its probability: another seed looks elsewhere"),
+            ("argmin", "Most Likely", "Always the likeliest: calm, and the same for each seed"),
+        ),
+        default="sample",
+    )
+    gaze_temperature: bpy.props.FloatProperty(
+        name="Liveliness",
+        description="Temperature of the draw: below 1 calmer, above 1 more surprising",
+        default=1.0,
+        min=0.1,
+        max=2.0,
+        subtype="FACTOR",
+    )
+    device: bpy.props.EnumProperty(
+        name="Device",
+        description="Where the models run",
+        items=(("preferences", "As in Preferences", "What the add-on's preferences say"), *preferences.DEVICES),
+        default="preferences",
+    )
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Return the strength by part that shall be written."""
+        return {
+            part: getattr(self, f"strength_{part}")
+            for part in ("face", "head", "gaze", "blinks")
+            if getattr(self, f"write_{part}")
+        }
+
+    def generation(self) -> dict[str, object]:
+        """Return the fields of ``inference.generator.GenerationSettings``."""
+        rate = BLINK_RATES.get(self.blink_preset, self.blink_rate)
+        return {"blink_rate": rate, "gaze": self.gaze_choice, "temperature": self.gaze_temperature}
+
+    def chosen_device(self, context: bpy.types.Context) -> str:
+        return preferences.read(context).device if self.device == "preferences" else self.device
+
+
+class JobState(bpy.types.PropertyGroup):
+    """``window_manager.talkingeyes``: read from the running job, stored nowhere."""
+
+    running: bpy.props.BoolProperty(name="Running", get=lambda _self: jobs.running() is not None)
+    fraction: bpy.props.FloatProperty(
+        name="Progress", get=lambda _self: job.fraction if (job := jobs.running()) else 0.0, subtype="FACTOR"
+    )
+    phase: bpy.props.StringProperty(name="Phase", get=lambda _self: job.phase if (job := jobs.running()) else "")
+    note_icon: bpy.props.StringProperty(get=lambda _self: jobs.note()[0])
+    note: bpy.props.StringProperty(name="Last Result", get=lambda _self: jobs.note()[1])
+
+
+def attach() -> None:
+    bpy.types.Scene.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=SceneSettings)
+    bpy.types.WindowManager.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=JobState)
+
+
+def detach() -> None:
+    del bpy.types.WindowManager.talkingeyes
+    del bpy.types.Scene.talkingeyes
+
+
+CLASSES = (SceneSettings, JobState)

@@ -1,0 +1,93 @@
+"""How FLAME's frame lies in an armature's: from what was stored, from the mesh, or from where the joints are."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import itertools
+
+import bpy
+import numpy as np
+
+from ..head.model import JOINTS
+from .head_rig import FLAME_TO_BLENDER, JOINTS_PROPERTY
+from .points import flame_eyes
+
+# Where FLAME 2023 Open has its joints, metres, to the millimetre: enough to tell front, up and left.
+_FLAME_JOINTS = {"jaw": (0.0, -0.016, -0.058), "left_eye": (0.032, 0.023, 0.024), "right_eye": (-0.032, 0.023, 0.024)}
+_EXACT = 0.01
+"""Largest misfit, as a part of the joints' spread, at which stored joints count as the same joints."""
+_SNAP_DEGREES = 30.0
+
+
+def flame_frame(
+    armature: bpy.types.Object, mesh: bpy.types.Object | None, bones: dict[str, str]
+) -> tuple[np.ndarray, bool]:
+    """((3, 3) rotation from FLAME's frame to the armature's, whether it is only a guess).
+
+    A rig of ours remembers its joints, so that the frame is exact even after the user applied a rotation. On others
+    the eyeballs and pupils of a FLAME mesh tell, or the places of jaw and eyes; the axis-aligned frame nearby is taken
+    then, since a rig's rest pose faces along an axis, and its joints are not quite FLAME's.
+    """
+    heads = {j: np.array(armature.data.bones[b].head_local, np.float64) for j, b in bones.items()}
+    stored = armature.data.get(JOINTS_PROPERTY)
+    if stored is not None and len(stored) == 3 * len(JOINTS):
+        joints = dict(zip(JOINTS, np.reshape(np.array(stored[:], np.float64), (-1, 3)), strict=True))
+        common = [j for j in JOINTS if j in heads]
+        rotation, misfit = _fit(np.array([joints[j] for j in common]), np.array([heads[j] for j in common]))
+        if misfit < _EXACT:
+            return rotation, False
+    eyes = flame_eyes(armature, mesh) if mesh is not None else None
+    if eyes is not None:
+        return _nearby_axes(_from_eyes(*eyes)), False
+    if all(j in heads for j in _FLAME_JOINTS):
+        rotation, _ = _fit(np.array(list(_FLAME_JOINTS.values())), np.array([heads[j] for j in _FLAME_JOINTS]))
+        return _nearby_axes(rotation), False
+    return FLAME_TO_BLENDER.copy(), True
+
+
+def _from_eyes(centres: np.ndarray, pupils: np.ndarray) -> np.ndarray:
+    """The frame whose x runs from the right eyeball to the left one and whose z points where the pupils look."""
+    x = _unit(centres[0] - centres[1])
+    forward = (pupils - centres).sum(0)
+    z = _unit(forward - (forward @ x) * x)
+    return np.stack([x, np.cross(z, x), z], 1)
+
+
+def _fit(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
+    """(rotation that best turns ``source`` (N, 3) to ``target`` up to place and scale, misfit as a part of the size).
+
+    Kabsch 1976, with Umeyama's guard against reflections.
+    """
+    a, b = source - source.mean(0), target - target.mean(0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    flip = np.array([1.0, 1.0, np.linalg.det(u @ vt)])
+    rotation = (u * flip) @ vt
+    size = np.linalg.norm(a) * np.linalg.norm(b)
+    if size == 0 or s[1] < 1e-6 * size:  # all in one place or on one line: no rotation fits better than another
+        return rotation, np.inf
+    scale = (s * flip).sum() / np.linalg.norm(a) ** 2
+    return rotation, float(np.linalg.norm(b - scale * a @ rotation.T) / np.linalg.norm(b))
+
+
+def _nearby_axes(rotation: np.ndarray) -> np.ndarray:
+    """The axis-aligned rotation nearest to ``rotation``, or ``rotation`` itself where none is near."""
+    best = max(_AXIS_ALIGNED, key=lambda axes: np.trace(axes.T @ rotation))
+    angle = np.degrees(np.arccos(np.clip((np.trace(best.T @ rotation) - 1) / 2, -1, 1)))
+    return best.copy() if angle < _SNAP_DEGREES else rotation
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def _axis_aligned() -> list[np.ndarray]:
+    rotations = []
+    for order in itertools.permutations(range(3)):
+        for signs in itertools.product((1.0, -1.0), repeat=3):
+            matrix = np.eye(3)[list(order)] * np.array(signs)[:, None]
+            if np.linalg.det(matrix) > 0:
+                rotations.append(matrix)
+    return rotations
+
+
+_AXIS_ALIGNED = _axis_aligned()

@@ -1,0 +1,51 @@
+"""Where named points of a face lie on a mesh in Blender, at rest."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from ..head import landmarks as flame
+
+
+def rest_points(mesh: bpy.types.Object) -> np.ndarray:
+    """(V, 3) vertices of a mesh without any shape key, in the mesh's own frame."""
+    keys = mesh.data.shape_keys
+    source = keys.reference_key.data if keys is not None else mesh.data.vertices
+    return _coordinates(source)
+
+
+def key_points(key: bpy.types.ShapeKey) -> np.ndarray:
+    """(V, 3) vertices of a shape key at value 1, in the mesh's own frame."""
+    return _coordinates(key.data)
+
+
+def mesh_to_armature(armature: bpy.types.Object, mesh: bpy.types.Object) -> np.ndarray:
+    """(4, 4) from the mesh's frame to the armature's."""
+    return np.array(armature.matrix_world.inverted_safe() @ mesh.matrix_world, np.float64)
+
+
+def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(..., 3) points through a (4, 4) matrix."""
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def is_flame(mesh: bpy.types.Object) -> bool:
+    """Whether a mesh has FLAME's vertices (perhaps with teeth after them); its faces may have been changed."""
+    return len(mesh.data.vertices) in (flame.FLAME_VERTICES, flame.FLAME_WITH_TEETH)
+
+
+def flame_eyes(armature: bpy.types.Object, mesh: bpy.types.Object) -> tuple[np.ndarray, np.ndarray] | None:
+    """((2, 3) centres of the left and right eyeball, (2, 3) pupils) of a FLAME mesh in the armature's frame, or None."""
+    if not is_flame(mesh):
+        return None
+    points = transform(mesh_to_armature(armature, mesh), rest_points(mesh))
+    centres = np.stack([points[flame.FLAME_EYEBALLS[side]].mean(0) for side in ("left", "right")])
+    return centres, points[flame.FLAME_PUPILS]
+
+
+def _coordinates(items) -> np.ndarray:
+    values = np.empty(3 * len(items), np.float32)
+    items.foreach_get("co", values)
+    return values.reshape(-1, 3).astype(np.float64)

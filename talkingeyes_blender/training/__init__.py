@@ -1,0 +1,1 @@
+"""Data, losses, loop and the stages that train the networks of ``inference``."""

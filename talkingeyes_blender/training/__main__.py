@@ -1,0 +1,141 @@
+"""The command line of training: ``python -m talkingeyes_blender.training STAGE ...``."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import TalkingEyesError
+
+STAGES = ("gaze-vqvae", "speech-to-gaze", "face")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return 0, or 1 after one sentence on stderr that says what went wrong."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        if arguments[:1] == ["corpus"]:
+            from .corpus.build import main as build
+
+            return build(arguments[1:]) or 0
+        options = _parser().parse_args(arguments)
+        return options.run(options)
+    except TalkingEyesError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        logging.getLogger(__name__).debug("trace", exc_info=True)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m talkingeyes_blender.training",
+        description="Train the generators on a dataset in the layout of docs/data.md. 'corpus' makes a synthetic one.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="corpus | gaze-vqvae | speech-to-gaze | face | export")
+    for stage in STAGES:
+        command = commands.add_parser(stage, help=f"train the stage '{stage}'; the same command resumes it")
+        command.add_argument("--data", type=Path, required=True, help="dataset folder")
+        command.add_argument("--out", type=Path, required=True, help="training folder; the stage has its own inside")
+        command.add_argument("--recipe", choices=("paper", "starter"), default="paper")
+        command.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+        command.add_argument("--steps", type=int, help="override the recipe's number of steps")
+        command.add_argument("--batch", type=int, help="override the recipe's batch size")
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--no-augment", action="store_true", help="hear the recordings as they are")
+        command.add_argument("--threads", type=int, default=0, help="CPU threads of torch")
+        if stage == "face":
+            command.add_argument("--head", type=Path, help="head model of the data; the stand-in by default")
+        command.set_defaults(run=_train, stage=stage)
+    export = commands.add_parser("export", help="make the weight bundle of a training folder")
+    export.add_argument("--out", type=Path, required=True, help="training folder with the three stages")
+    export.add_argument("--bundle", type=Path, required=True, help="folder of the bundle to write")
+    export.add_argument("--name", default="own weights")
+    export.add_argument("--card", type=Path, help="model card (Markdown) to put in the bundle")
+    export.set_defaults(run=_export)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    import torch
+
+    from . import config as recipes
+    from .augment import Augmenter
+    from .dataset import Dataset
+    from .loop import run
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    stage_config = getattr(recipes, options.recipe)(options.stage)
+    changes = {name: getattr(options, name) for name in ("steps", "batch", "seed") if getattr(options, name)}
+    stage_config = dataclasses.replace(stage_config, loop=dataclasses.replace(stage_config.loop, **changes))
+    dataset = Dataset(options.data)
+    folder = options.out / options.stage
+    augmenter = None
+    if options.stage != "gaze-vqvae" and not options.no_augment:
+        augmenter = Augmenter(stage_config.loop.seed, _voices(dataset))
+    stage = _stage(options, stage_config, dataset, augmenter)
+    with tqdm(unit="step", desc=options.stage, dynamic_ncols=True) as bar:
+
+        def progress(step: int, steps: int, entry: dict) -> None:
+            bar.total, bar.n = steps, step
+            if "validation" in entry:
+                tqdm.write(f"{step}: " + json.dumps(entry["validation"]))
+            if step % 10 == 0:
+                bar.set_postfix(loss=entry["total"])
+
+        best = run(stage, stage_config.loop, folder, progress)
+    print(best)
+    return 0
+
+
+def _stage(options: argparse.Namespace, stage_config, dataset, augmenter):
+    if options.stage == "gaze-vqvae":
+        from .gaze_vqvae import GazeVQVAETraining
+
+        return GazeVQVAETraining(dataset, stage_config, options.device)
+    if options.stage == "speech-to-gaze":
+        from .export import load_networks
+        from .speech_to_gaze import SpeechToGazeTraining
+
+        networks, _ = load_networks(options.out / "gaze-vqvae" / "best.pt")
+        return SpeechToGazeTraining(dataset, stage_config, networks["gaze_vqvae"], options.device, augmenter)
+    from ..head.reading import read_head
+    from ..head.standin import load_standin
+    from .face import FaceTraining
+
+    head = read_head(options.head) if options.head else load_standin()
+    return FaceTraining(dataset, stage_config, head, options.device, augmenter)
+
+
+def _voices(dataset, count: int = 60) -> list[np.ndarray]:
+    """A few clips of the training speakers, from which the augmentation mixes babble."""
+    train = dataset.split("train")
+    chosen = np.unique(np.linspace(0, len(train) - 1, min(count, len(train))).astype(int))
+    return [train[int(i)].samples[: 16000 * 8] for i in chosen]
+
+
+def _export(options: argparse.Namespace) -> int:
+    from ..inference.bundle import save_bundle
+    from .export import collect
+
+    networks, recipe, head_model = collect(options.out)
+    card = options.card.read_text(encoding="utf-8") if options.card else ""
+    save_bundle(options.bundle, networks, name=options.name, head_model=head_model, recipe=recipe, card=card)
+    print(options.bundle)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""What each stage trains with. The defaults are the paper's; ``starter`` is the recipe of the shipped weights.
+
+TalkingEyes, Section V-A: Adam, learning rate 1e-4, 100 epochs in both stages, lambda_1 = 1e-4, N = 1024.
+"""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+
+from ..errors import TalkingEyesError
+from ..inference.face_decoder import FaceDecoderConfig
+from ..inference.gaze_decoder import GazeDecoderConfig
+from ..inference.gaze_vqvae import GazeVQVAEConfig
+from ..inference.head_vae import HeadVAEConfig
+from ..inference.mel_encoder import MelEncoderConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """How long, how large, how fast."""
+
+    steps: int = 0
+    """Optimiser steps; 0 takes ``epochs``."""
+    epochs: int = 100
+    batch: int = 16
+    frames: int = 250
+    """Frames of each crop."""
+    learning_rate: float = 1e-4
+    warmup: int = 0
+    final_rate: float = 1.0
+    """Share of the learning rate that a cosine schedule ends at; 1 keeps it constant."""
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.0
+    """Decay of the weights' running mean that is validated and exported; 0 has none."""
+    bf16: bool = False
+    validate_every: int = 500
+    save_every: int = 250
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class GazeVQVAEStage:
+    """Stage one: self-reconstruction of eye motion (Eq. 7)."""
+
+    model: GazeVQVAEConfig = GazeVQVAEConfig()
+    loop: LoopConfig = LoopConfig()
+    beta: float = 0.25
+    velocity: float = 0.0
+    """Weight of a velocity term, which Eq. 7 does not have."""
+    reset_after: int = 100
+    """Steps after which a code that no feature chose is put on a random feature of the batch; 0 never does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeechToGazeStage:
+    """Stage two: head VAE and cross-modal decoder together (Eqs. 8 to 15), D_VQ and its codes frozen."""
+
+    encoder: MelEncoderConfig | dict = MelEncoderConfig()
+    head: HeadVAEConfig = HeadVAEConfig()
+    gaze: GazeDecoderConfig = GazeDecoderConfig()
+    loop: LoopConfig = LoopConfig()
+    reconstruction_head: float = 1.0
+    reconstruction_eyes: float = 1.0
+    velocity_head: float = 1.0
+    velocity_eyes: float = 1.0
+    kl: float = 1e-4
+    """lambda_1."""
+    regularity: float = 1.0
+    likelihood: float = 0.0
+    """Weight of the codes' cross-entropy, which the paper does not have and sampled codes need."""
+    past_noise: float = 0.0
+    """Noise on the past eye motion in teacher forcing, as a share of its standard deviation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceStage:
+    """Learn2Talk's student on coefficients: expression and jaw from speech (Eqs. 1 to 3)."""
+
+    encoder: MelEncoderConfig | dict = MelEncoderConfig()
+    face: FaceDecoderConfig = FaceDecoderConfig()
+    loop: LoopConfig = LoopConfig()
+    vertex: float = 1.0
+    """Weight of Eq. 3 on the head model's face landmarks, in millimetres."""
+    closure: float = 0.0
+    """Weight of the lip gap's error, in millimetres."""
+    coefficients: float = 0.0
+    """Weight of the squared error of normalised coefficients."""
+    velocity: float = 0.0
+    """Weight of the squared error of normalised coefficients' first difference."""
+    past_noise: float = 0.0
+    own_past: float = 0.0
+    """Share of sequences that are given the network's own prediction as the past, from the middle of the training on;
+    it grows to that share from none."""
+    no_past: float = 0.0
+    """Share of sequences that are given no past at all, so that speech is listened to."""
+
+
+def starter(stage: str, frames_of_model: dict | None = None):
+    """The recipe of the shipped weights: small networks, made on a CPU in about an hour a core."""
+    if stage == "gaze-vqvae":
+        return GazeVQVAEStage(
+            model=GazeVQVAEConfig(dim=128, layers=2, hidden=256, code_dim=32),
+            loop=LoopConfig(steps=4000, batch=16, frames=125, learning_rate=1e-3, warmup=100, final_rate=0.05, ema=0.99),
+            velocity=1.0,
+        )
+    if stage == "speech-to-gaze":
+        encoder = MelEncoderConfig(dim=96)
+        return SpeechToGazeStage(
+            encoder=encoder,
+            head=HeadVAEConfig(speech_dim=96, dim=128, layers=2, hidden=256, latent=32),
+            gaze=GazeDecoderConfig(speech_dim=96, code_dim=32, dim=192, layers=3, hidden=384),
+            loop=LoopConfig(
+                steps=3000, batch=12, frames=250, learning_rate=8e-4, warmup=200, final_rate=0.05, ema=0.998, bf16=True
+            ),
+            reconstruction_eyes=0.1,
+            velocity_eyes=0.1,
+            regularity=0.05,
+            likelihood=1.0,
+            past_noise=0.05,
+        )
+    if stage == "face":
+        return FaceStage(
+            encoder=MelEncoderConfig(dim=192),
+            face=FaceDecoderConfig(speech_dim=192),
+            loop=LoopConfig(
+                steps=8000, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
+                ema=0.998, bf16=True,
+            ),
+            closure=0.5,
+            coefficients=1.0,
+            velocity=2.0,
+            past_noise=0.2,
+            own_past=0.7,
+            no_past=0.3,
+        )  # fmt: skip
+    raise TalkingEyesError(f"There is no stage '{stage}'.", "Choose gaze-vqvae, speech-to-gaze or face.")
+
+
+def paper(stage: str):
+    """The papers' configuration, with the compact encoder unless another is named."""
+    stages = {"gaze-vqvae": GazeVQVAEStage, "speech-to-gaze": SpeechToGazeStage, "face": FaceStage}
+    if stage not in stages:
+        raise TalkingEyesError(f"There is no stage '{stage}'.", "Choose gaze-vqvae, speech-to-gaze or face.")
+    if stage == "gaze-vqvae":
+        return GazeVQVAEStage()
+    dim = MelEncoderConfig().dim
+    if stage == "face":
+        return FaceStage(face=FaceDecoderConfig(speech_dim=dim))
+    return SpeechToGazeStage(head=HeadVAEConfig(speech_dim=dim), gaze=GazeDecoderConfig(speech_dim=dim))

@@ -1,0 +1,62 @@
+"""From checkpoints to the weight bundle that the generators load."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from ..errors import TalkingEyesError
+from ..inference.encoders import build_encoder
+from ..inference.face_decoder import FaceDecoder, FaceDecoderConfig
+from ..inference.gaze_decoder import GazeDecoder, GazeDecoderConfig
+from ..inference.gaze_vqvae import GazeVQVAE, GazeVQVAEConfig
+from ..inference.head_vae import HeadVAE, HeadVAEConfig
+from .loop import read_checkpoint
+
+_NETWORKS = {
+    "gaze-vqvae": {"gaze_vqvae": ("model", GazeVQVAE, GazeVQVAEConfig)},
+    "speech-to-gaze": {
+        "head_vae": ("head", HeadVAE, HeadVAEConfig),
+        "gaze_decoder": ("gaze", GazeDecoder, GazeDecoderConfig),
+    },
+    "face": {"face_decoder": ("face", FaceDecoder, FaceDecoderConfig)},
+}
+_ENCODERS = {"speech-to-gaze": "gaze_encoder", "face": "face_encoder"}
+
+
+def load_networks(path: Path) -> tuple[dict[str, nn.Module], dict]:
+    """The networks of a stage's checkpoint, by the bundle's names (running means where it has them), and the checkpoint."""
+    state = read_checkpoint(path)
+    stage, config = state["stage"], state["describe"]["config"]
+    if stage not in _NETWORKS:
+        raise TalkingEyesError(f"{path} is a checkpoint of the unknown stage '{stage}'.")
+    weights = state.get("averaged") or state["networks"]
+    networks: dict[str, nn.Module] = {}
+    for name, (key, network, settings) in _NETWORKS[stage].items():
+        fields = dict(config[key])
+        if name == "face_decoder":
+            fields["expressions"] = weights["face_decoder.mean"].shape[0] - 3
+        networks[name] = network(settings(**fields))
+    if stage in _ENCODERS:
+        networks[_ENCODERS[stage]] = build_encoder(config["encoder"])
+    for name, network in networks.items():
+        prefix = name + "."
+        network.load_state_dict({k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)})
+        network.eval()
+    return networks, state
+
+
+def collect(folder: Path) -> tuple[dict[str, nn.Module], dict, str]:
+    """All networks of a training folder, the recipe that made them, and the head model they belong to."""
+    networks: dict[str, nn.Module] = {}
+    recipe: dict = {}
+    head_model = ""
+    for stage in _NETWORKS:
+        found, state = load_networks(folder / stage / "best.pt")
+        networks |= found
+        recipe[stage] = {"steps": state["step"], **state["describe"]}
+        if stage == "face":
+            head_model = state["describe"]["head_model"]
+    return networks, recipe, head_model

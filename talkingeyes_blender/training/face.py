@@ -1,0 +1,185 @@
+"""The face stage: Learn2Talk's student on FLAME coefficients (Learn2Talk, Section III-B)."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import TalkingEyesError
+from ..head.model import JAW, JOINTS, HeadModel
+from ..head.skinning_torch import TorchHead
+from ..inference.encoders import build_encoder
+from ..inference.face_decoder import FaceDecoder
+from . import losses
+from .augment import Augmenter
+from .batches import Crops, statistics
+from .config import FaceStage
+from .dataset import Dataset
+from .loop import plain
+
+_INNER_PAIRS = ((44, 50), (45, 49), (46, 48))
+"""Upper and lower points of the inner lips, among the 51 face landmarks (iBUG 61-67, 62-66, 63-65)."""
+
+
+def landmark_head(head: HeadModel) -> HeadModel:
+    """A head of the face landmarks alone, which poses them as the whole head would.
+
+    Five more vertices stand at the joints, so that the joints are still regressed from vertices.
+    """
+    points = head.landmarks.get("face")
+    if points is None:
+        raise TalkingEyesError(
+            f"The head '{head.name}' has no face landmarks, by which the face is trained.",
+            "Use a head of FLAME's topology or the stand-in, or train without the vertex loss.",
+        )
+
+    def cut(array: np.ndarray) -> np.ndarray:
+        return np.concatenate([array[points], np.zeros((len(JOINTS), *array.shape[1:]), array.dtype)])
+
+    regressor = np.concatenate([np.zeros((len(JOINTS), len(points))), np.eye(len(JOINTS))], axis=1)
+    return dataclasses.replace(
+        head,
+        vertices=np.concatenate([head.vertices[points], head.joints]),
+        faces=np.zeros((0, 4), np.int32),
+        shape_basis=cut(head.shape_basis),
+        expression_basis=cut(head.expression_basis),
+        pose_basis=cut(head.pose_basis),
+        weights=np.concatenate([head.weights[points], np.eye(len(JOINTS))]),
+        joint_regressor=regressor,
+        landmarks={},
+        lids=None,
+        lid_follow=None,
+        face_material=None,
+        vertex_tint=None,
+    )
+
+
+class FaceTraining:
+    """Trains a speech encoder and the face decoder on expression and jaw."""
+
+    name = "face"
+
+    def __init__(
+        self, dataset: Dataset, config: FaceStage, head: HeadModel, device: str = "cpu",
+        augmenter: Augmenter | None = None,
+    ) -> None:  # fmt: skip
+        if head.identity != dataset.head_model:
+            raise TalkingEyesError(
+                f"The data is in the basis of '{dataset.head_model}', the head's is '{head.identity}'.",
+                "Give the head model of the data with --head.",
+            )
+        self.config, self.dataset = config, dataset
+        train = dataset.split("train")
+        self.train = Crops(train, config.loop.frames, augmenter=augmenter)
+        self.validation = Crops(dataset.split("validation"), config.loop.frames)
+        torch.manual_seed(config.loop.seed)
+        encoder = build_encoder(config.encoder if isinstance(config.encoder, dict) else plain(config.encoder))
+        face = FaceDecoder(dataclasses.replace(config.face, expressions=head.expressions))
+        (expression_mean, expression_scale), (jaw_mean, jaw_scale) = (
+            statistics(train, channel) for channel in ("expression", "jaw")
+        )
+        face.set_statistics(torch.cat([expression_mean, jaw_mean]), torch.cat([expression_scale, jaw_scale]))
+        self.networks = nn.ModuleDict({"face_encoder": encoder, "face_decoder": face}).to(device)
+        self._head = TorchHead(landmark_head(head)).to(device)
+        self.weights = self._coefficient_weights(face).to(device)
+
+    def _coefficient_weights(self, face: FaceDecoder) -> Tensor:
+        """(E + 3,) weights of the normalised coefficients by how far their usual motion carries the lips, mean 1."""
+        width = len(face.scale)
+        moved = self._points((face.mean + torch.diag(face.scale)).to(self.networks["face_decoder"].mean.device)[None])
+        rest = self._points(face.mean.to(moved.device)[None, None])
+        reach = (moved - rest).square().sum(-1).mean(-1).sqrt()[0]
+        return (0.1 + reach / reach.mean().clamp_min(1e-9)).reshape(width)
+
+    def describe(self) -> dict:
+        return {"config": plain(self.config), "sequences": len(self.dataset), "head_model": self.dataset.head_model}
+
+    def steps_an_epoch(self) -> int:
+        return max(1, len(self.train) // self.config.loop.batch)
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        drawn = self.train.draw(self.config.loop.batch, rng)
+        return {
+            "samples": drawn["samples"],
+            "motion": torch.cat([drawn["expression"], drawn["jaw"]], dim=-1),
+            "valid": drawn["valid"],
+        }
+
+    def losses(self, batch: dict[str, Tensor], progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        c, face = self.config, self.networks["face_decoder"]
+        speech = self.networks["face_encoder"](batch["samples"]).float()
+        past = self._past(speech, batch["motion"], progress, generator)
+        style = speech.new_ones(len(speech), c.face.styles)
+        made = face(speech, style, past).float()
+        return self._terms(made, batch["motion"], batch["valid"])
+
+    def _past(self, speech: Tensor, motion: Tensor, progress: float, generator: torch.Generator) -> Tensor:
+        """What the decoder is told of the past: the truth with noise, its own prediction, or nothing."""
+        c, face = self.config, self.networks["face_decoder"]
+        past = motion + c.past_noise * face.scale * torch.randn(motion.shape, generator=generator).to(motion)
+        own = c.own_past * max(0.0, min(1.0, 2 * progress - 0.2))
+        choice = torch.rand(len(motion), 1, 1, generator=generator).to(motion.device)
+        if own > 0:
+            # One pass in parallel stands for a roll-out: its past is the truth, so its faults are the network's own.
+            with torch.no_grad():
+                predicted = face(speech.detach(), speech.new_ones(len(speech), c.face.styles), past).float()
+            past = torch.where(choice < own, predicted, past)
+        return torch.where(choice > 1 - c.no_past, face.mean.expand_as(past), past)
+
+    def _terms(self, made: Tensor, true: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        c, face = self.config, self.networks["face_decoder"]
+        points, true_points = self._points(made), self._points(true)
+        unit = face.scale / self.weights.sqrt()
+        terms = {
+            "vertex": losses.vertex(points, true_points, valid),
+            "closure": losses.lip_closure(lip_gap(points), lip_gap(true_points), valid),
+            "coefficients": losses.reconstruction(made / unit, true / unit, valid),
+            "velocity": losses.velocity(made / unit, true / unit, valid),
+        }
+        terms["total"] = sum(getattr(c, name) * value for name, value in terms.items())
+        return terms
+
+    def _points(self, motion: Tensor) -> Tensor:
+        """(B, T, 51, 3) landmarks in millimetres of coefficients (B, T, E + 3)."""
+        with torch.autocast(motion.device.type, enabled=False):
+            flat = motion.float().flatten(0, 1)
+            pose = flat.new_zeros(len(flat), len(JOINTS), 3)
+            pose[:, JAW] = flat[:, -3:]
+            points = self._head(expression=flat[:, :-3], pose=pose)
+            return 1000 * points[:, : -len(JOINTS)].unflatten(0, motion.shape[:2])
+
+    def validate(self) -> dict[str, float]:
+        """Roll-outs on unheard speakers: error in millimetres, and how many shut frames are shut (gap under 1 mm)."""
+        device, rng = next(self.networks.parameters()).device, np.random.default_rng(0)
+        face, figures = self.networks["face_decoder"], []
+        for _ in range(4):
+            drawn = self.validation.draw(12, rng)
+            true = torch.cat([drawn["expression"], drawn["jaw"]], dim=-1).to(device)
+            valid = drawn["valid"].to(device)
+            speech = self.networks["face_encoder"](drawn["samples"].to(device))
+            made = face.generate(speech)
+            terms = {name: value.item() for name, value in self._terms(made, true, valid).items()}
+            gap, true_gap = lip_gap(self._points(made))[valid], lip_gap(self._points(true))[valid]
+            shut, said_shut = true_gap < 1.0, gap < 1.0
+            both = (shut & said_shut).sum()
+            jaw, true_jaw = made[..., -3][valid], true[..., -3][valid]
+            figures.append({
+                **terms,
+                "shut_recall": (both / shut.sum().clamp_min(1)).item(),
+                "shut_precision": (both / said_shut.sum().clamp_min(1)).item(),
+                "jaw_correlation": torch.corrcoef(torch.stack([jaw, true_jaw]))[0, 1].item(),
+                "jaw_deviation_ratio": (jaw.std() / true_jaw.std().clamp_min(1e-6)).item(),
+            })  # fmt: skip
+        means = {name: float(np.mean([f[name] for f in figures])) for name in figures[0]}
+        return {"score": means["total"], **means}
+
+
+def lip_gap(points: Tensor) -> Tensor:
+    """(B, T) mean distance of the inner lips in the unit of the face landmarks (B, T, 51, 3)."""
+    upper = points[..., [pair[0] for pair in _INNER_PAIRS], :]
+    lower = points[..., [pair[1] for pair in _INNER_PAIRS], :]
+    return (upper - lower).square().sum(-1).add(1e-12).sqrt().mean(-1)

@@ -1,0 +1,107 @@
+"""Stage one: the discrete latent space of eye gaze (TalkingEyes, Section IV-C)."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..inference.gaze_vqvae import GazeVQVAE
+from . import losses
+from .batches import Crops, statistics
+from .config import GazeVQVAEStage
+from .dataset import Dataset
+from .loop import plain
+
+
+class GazeVQVAETraining:
+    """Trains ``GazeVQVAE`` by self-reconstruction of eye motion."""
+
+    name = "gaze-vqvae"
+
+    def __init__(self, dataset: Dataset, config: GazeVQVAEStage, device: str = "cpu") -> None:
+        self.config, self.dataset = config, dataset
+        train = dataset.split("train")
+        self.train = Crops(train, config.loop.frames, sound=False)
+        self.validation = Crops(dataset.split("validation"), config.loop.frames, sound=False)
+        torch.manual_seed(config.loop.seed)
+        model = GazeVQVAE(config.model)
+        model.set_statistics(*statistics(train, "eyes"))
+        self.networks = nn.ModuleDict({"gaze_vqvae": model}).to(device)
+        self.unused = torch.zeros(config.model.codes, dtype=torch.long, device=device)
+
+    def describe(self) -> dict:
+        return {"config": plain(self.config), "sequences": len(self.dataset), "head_model": self.dataset.head_model}
+
+    def steps_an_epoch(self) -> int:
+        return max(1, len(self.train) // self.config.loop.batch)
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        drawn = self.train.draw(self.config.loop.batch, rng)
+        return {"eyes": drawn["eyes"], "valid": drawn["valid"]}
+
+    def losses(self, batch: dict[str, Tensor], progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        model, valid = self.networks["gaze_vqvae"], batch["valid"]
+        features = model.encode(batch["eyes"], valid)
+        if self.config.reset_after:
+            self._reset_dead_codes(model, features.detach(), valid, generator)
+        quantised, codes = model.quantise(features)
+        chosen = F.embedding(codes, model.codebook)
+        made = model.decode(quantised)
+        # Normalised, so that the terms of Eq. 7 weigh alike whatever the unit of the motion.
+        made, true = made / model.scale, batch["eyes"] / model.scale
+        terms = {
+            "reconstruction": losses.reconstruction(made, true, valid),
+            "velocity": losses.velocity(made, true, valid),
+            **losses.codebook_and_commitment(features, chosen, valid, self.config.beta),
+        }
+        terms["total"] = (
+            terms["reconstruction"] + terms["codebook"] + terms["commitment"] + self.config.velocity * terms["velocity"]
+        )
+        return terms
+
+    @torch.no_grad()
+    def _reset_dead_codes(self, model: GazeVQVAE, features: Tensor, valid: Tensor, generator: torch.Generator) -> None:
+        """Put codes that nothing chose for long on features of this batch: without it most of a codebook dies."""
+        found = features[valid]
+        used = torch.bincount(model.nearest(found).flatten(), minlength=len(self.unused)) > 0
+        self.unused = torch.where(used, 0, self.unused + 1)
+        dead = (self.unused > self.config.reset_after).nonzero()[:, 0]
+        if len(dead):
+            at = torch.randint(len(found), (len(dead),), generator=generator).to(found.device)
+            model.codebook.data[dead] = found[at]
+            # Spread over the next steps, or they would all fall due together for ever.
+            self.unused[dead] = 0
+
+    def extra_state(self) -> dict:
+        return {"unused": self.unused}
+
+    def load_extra_state(self, state: dict) -> None:
+        self.unused.copy_(state["unused"])
+
+    def validate(self) -> dict[str, float]:
+        """Error in degrees, codebook use and perplexity, and deviation of the reconstruction against the data's."""
+        model, rng = self.networks["gaze_vqvae"], np.random.default_rng(0)
+        squares, count, seen, made_all, true_all = 0.0, 0, [], [], []
+        for _ in range(8):
+            batch = self.validation.draw(16, rng)
+            eyes, valid = batch["eyes"].to(model.mean.device), batch["valid"].to(model.mean.device)
+            made, _, codes = model(eyes, valid)
+            squares += (made - eyes).square().mean(-1)[valid].sum().item()
+            count += int(valid.sum())
+            seen.append(codes[valid])
+            made_all.append(made[valid])
+            true_all.append(eyes[valid])
+        use = torch.bincount(torch.cat(seen), minlength=model.config.codes).double()
+        share = use / use.sum()
+        made, true = torch.cat(made_all), torch.cat(true_all)
+        error = float(np.degrees(np.sqrt(squares / max(count, 1))))
+        return {
+            "score": error,
+            "error_degrees": error,
+            "codes_used": int((use > 0).sum()),
+            "perplexity": torch.exp(-(share * share.clamp_min(1e-12).log()).sum()).item(),
+            "deviation_ratio": (made.std(0) / true.std(0)).mean().item(),
+        }

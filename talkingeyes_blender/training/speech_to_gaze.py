@@ -1,0 +1,125 @@
+"""Stage two: speech to head and speech to gaze, trained together (TalkingEyes, Section IV-D)."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import TalkingEyesError
+from ..inference.encoders import build_encoder
+from ..inference.gaze_decoder import CodeSampler, GazeDecoder, nearest_code
+from ..inference.gaze_vqvae import GazeVQVAE
+from ..inference.head_vae import HeadVAE
+from . import losses
+from .augment import Augmenter
+from .batches import Crops, statistics
+from .config import SpeechToGazeStage
+from .dataset import Dataset
+from .loop import plain
+
+
+class SpeechToGazeTraining:
+    """Trains the speech encoder, the head VAE and the cross-modal decoder; codes and D_VQ stay as they are."""
+
+    name = "speech-to-gaze"
+
+    def __init__(
+        self, dataset: Dataset, config: SpeechToGazeStage, vqvae: GazeVQVAE, device: str = "cpu",
+        augmenter: Augmenter | None = None,
+    ) -> None:  # fmt: skip
+        if vqvae.config.code_dim != config.gaze.code_dim:
+            raise TalkingEyesError(
+                f"The VQ-VAE's codes are {vqvae.config.code_dim} wide, the decoder's {config.gaze.code_dim}.",
+                "Train both with one configuration.",
+            )
+        self.config, self.dataset = config, dataset
+        train = dataset.split("train")
+        self.train = Crops(train, config.loop.frames, augmenter=augmenter)
+        self.validation = Crops(dataset.split("validation"), config.loop.frames)
+        self.vqvae = vqvae.to(device).eval().requires_grad_(False)
+        torch.manual_seed(config.loop.seed)
+        encoder = build_encoder(config.encoder if isinstance(config.encoder, dict) else plain(config.encoder))
+        head, gaze = HeadVAE(config.head), GazeDecoder(config.gaze)
+        _, head_scale = statistics(train, "head")
+        _, eyes_scale = statistics(train, "eyes")
+        head.set_statistics(head_scale)
+        gaze.set_statistics(eyes_scale, head_scale)
+        self.networks = nn.ModuleDict({"gaze_encoder": encoder, "head_vae": head, "gaze_decoder": gaze}).to(device)
+
+    def describe(self) -> dict:
+        return {"config": plain(self.config), "sequences": len(self.dataset), "head_model": self.dataset.head_model}
+
+    def steps_an_epoch(self) -> int:
+        return max(1, len(self.train) // self.config.loop.batch)
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        drawn = self.train.draw(self.config.loop.batch, rng)
+        return {name: drawn[name] for name in ("samples", "head", "eyes", "valid")}
+
+    def losses(self, batch: dict[str, Tensor], progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        c, networks, valid = self.config, self.networks, batch["valid"]
+        speech = networks["gaze_encoder"](batch["samples"]).float()
+        # The clip's mean pose is no motion; the head is kept about it, as in the data.
+        weight = valid[..., None].float()
+        head = batch["head"] - (batch["head"] * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
+        noise = torch.randn(len(head), c.head.latent, generator=generator).to(head)
+        made_head, mean, log_variance = networks["head_vae"](head, speech, valid, noise)
+        eyes = batch["eyes"]
+        gaze = networks["gaze_decoder"]
+        past = eyes
+        if c.past_noise:
+            past = eyes + c.past_noise * gaze.eyes_scale * torch.randn(eyes.shape, generator=generator).to(eyes)
+        # Eq. 9 takes the predicted head; its own losses train it, not the gaze's.
+        features = gaze(speech, made_head.float().detach(), past).float()
+        quantised, codes = self.vqvae.quantise(features)
+        made_eyes = self.vqvae.decode(quantised).float()
+        true_codes = self.vqvae.nearest(self.vqvae.encode(eyes, valid).float())
+        unit = networks["head_vae"].scale
+        made_head, true_head = made_head.float() / unit, head / unit
+        made_eyes, true_eyes = made_eyes / gaze.eyes_scale, eyes / gaze.eyes_scale
+        terms = {
+            "reconstruction_head": losses.reconstruction(made_head, true_head, valid),
+            "reconstruction_eyes": losses.reconstruction(made_eyes, true_eyes, valid),
+            "velocity_head": losses.velocity(made_head, true_head, valid),
+            "velocity_eyes": losses.velocity(made_eyes, true_eyes, valid),
+            "kl": losses.kl_divergence(mean.float(), log_variance.float()),
+            "regularity": losses.regularity(features, F.embedding(codes, self.vqvae.codebook), valid),
+        }
+        if c.likelihood:
+            logits = gaze.logits(features, self.vqvae)
+            terms["likelihood"] = losses.code_likelihood(logits, true_codes, valid)
+        terms["total"] = sum(getattr(c, name) * value for name, value in terms.items())
+        return terms
+
+    def validate(self) -> dict[str, float]:
+        """Losses on unheard speech, and how far generated motion moves against the data's motion, in degrees."""
+        device, rng = next(self.networks.parameters()).device, np.random.default_rng(0)
+        totals: dict[str, float] = {}
+        for _ in range(4):
+            batch = self.validation.draw(8, rng)
+            batch = {name: batch[name].to(device) for name in ("samples", "head", "eyes", "valid")}
+            for name, value in self.losses(batch, 1.0, torch.Generator().manual_seed(0)).items():
+                totals[name] = totals.get(name, 0.0) + value.item() / 4
+        speech = self.networks["gaze_encoder"](batch["samples"])
+        head = self.networks["head_vae"].generate(speech, torch.Generator().manual_seed(0))
+        gaze = self.networks["gaze_decoder"]
+        sampled = gaze.generate(speech, head, self.vqvae, CodeSampler(0))
+        nearest = gaze.generate(speech, head, self.vqvae, nearest_code)
+
+        def spread(motion: Tensor) -> float:
+            return float(np.degrees(motion.std(1).mean().item()))
+
+        return {
+            "score": totals["likelihood" if self.config.likelihood else "reconstruction_eyes"]
+            + totals["reconstruction_head"],
+            **totals,
+            "head_degrees": spread(head),
+            "head_degrees_true": spread(batch["head"]),
+            "eyes_degrees_sampled": spread(sampled),
+            "eyes_degrees_nearest": spread(nearest),
+            "eyes_degrees_true": spread(batch["eyes"]),
+            "sharpness": gaze.log_sharpness.exp().item(),
+        }

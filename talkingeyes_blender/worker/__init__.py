@@ -1,0 +1,1 @@
+"""The process that holds torch, and Blender's line to it."""

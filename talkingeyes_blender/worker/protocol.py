@@ -1,0 +1,118 @@
+"""What Blender and the worker say to each other: one JSON object a line; arrays travel as npz files named in it.
+
+The worker speaks first (``Hello``). Then each ``Request`` is answered by any number of ``Progress`` and exactly one of
+``Done``, ``Failed`` or ``Stopped``, all with the request's ``id``. ``Cancel`` and ``Shutdown`` have no answer of their
+own. Lines are ASCII, so that no console's encoding can spoil them.
+"""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+VERSION = 1
+
+
+class ProtocolError(Exception):
+    """A line that is not a message of this protocol."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Hello:
+    """The worker is there; ``missing`` names the modules that it needs and its Python lacks."""
+
+    version: int
+    pid: int
+    python: str
+    executable: str
+    packages: dict[str, str] = dataclasses.field(default_factory=dict)
+    missing: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """Make a motion from ``duration`` seconds (None: to the end) of the sound file ``audio`` from second ``start`` on.
+
+    ``task`` is 'generate', or 'resample_gaze', which keeps all of the motion in the file ``motion`` but its eyes.
+    ``settings`` are the fields of ``inference.generator.GenerationSettings``. The answer is written to ``output``.
+    """
+
+    id: int
+    task: str
+    audio: str
+    output: str
+    seed: int
+    start: float = 0.0
+    duration: float | None = None
+    device: str = "auto"
+    bundle: str | None = None
+    motion: str | None = None
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cancel:
+    id: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Shutdown:
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """``fraction`` of the job, 0 to 1, and what it is busy with."""
+
+    id: int
+    fraction: float
+    phase: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """The motion lies in ``output``; ``seconds`` of work on ``device``."""
+
+    id: int
+    output: str
+    device: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """``message`` and ``hint`` are for the user; ``trace`` is for the log, and empty if the fault is not ours."""
+
+    id: int
+    message: str
+    hint: str = ""
+    trace: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stopped:
+    """The job was cancelled; nothing was written."""
+
+    id: int
+
+
+KINDS = {kind.__name__.lower(): kind for kind in (Hello, Request, Cancel, Shutdown, Progress, Done, Failed, Stopped)}
+
+Message = Hello | Request | Cancel | Shutdown | Progress | Done | Failed | Stopped
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as one line, line feed included."""
+    fields = {"kind": type(message).__name__.lower(), **dataclasses.asdict(message)}
+    return json.dumps(fields, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """Read one line; raise ProtocolError if it is none of ours."""
+    try:
+        fields = json.loads(line)
+        return KINDS[fields.pop("kind")](**fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProtocolError(f"not a message: {line[:200]!r}") from error

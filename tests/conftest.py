@@ -1,0 +1,27 @@
+"""What all tests share."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Two busy torch processes on few cores slow each other tenfold.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def testdata() -> Path:
+    """Folder with recordings and heads that cannot be shipped; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("TALKINGEYES_TESTDATA") or ROOT.parent / "shared" / "testdata")
+    if not folder.is_dir():
+        pytest.skip(f"test data is not at {folder} (set TALKINGEYES_TESTDATA)")
+    return folder

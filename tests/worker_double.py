@@ -1,0 +1,97 @@
+"""Run as a script in place of worker/launch.py: the real server over a generator that obeys its settings.
+
+The protocol, cancelling and dying are what is tested with it; speech is not.
+"""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "talkingeyes_blender" / "worker"))
+
+import launch
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """``act``: what the generator does; ``frames``: how much it answers."""
+
+    act: str = "answer"
+    frames: int = 50
+
+
+class ObedientGenerator:
+    device = "cpu"
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def generate(self, clip, seed, settings, progress):
+        import numpy as np
+
+        from talkingeyes_blender.errors import TalkingEyesError
+        from talkingeyes_blender.motion import Motion
+
+        print("a library prints to stdout")
+        os.write(1, b"and another writes to its file descriptor\n")
+        progress(0.25, "Thinking")
+        if settings.act == "refuse":
+            raise TalkingEyesError("It does not please.", "Ask otherwise.")
+        if settings.act == "crash":
+            raise ZeroDivisionError("of ours")
+        if settings.act == "out of memory":
+            raise MemoryError
+        if settings.act == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if settings.act == "spawn":
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            Path(clip, "child").write_text(str(child.pid))
+        while settings.act in ("work", "spawn"):
+            progress(0.5, "Working")
+            time.sleep(0.01)
+        if settings.act == "deaf":
+            time.sleep(600)
+        rng = np.random.default_rng(seed)
+        size = settings.frames
+        return Motion(
+            expression=rng.normal(size=(size, 4)),
+            jaw=rng.uniform(0, 0.2, (size, 3)),
+            head=rng.uniform(0, 0.2, (size, 3)),
+            eyes=rng.uniform(0, 0.2, (size, 6)),
+            blink=rng.uniform(0, 1, (size, 2)),
+            seed=seed,
+            head_model="double",
+        )
+
+    def resample_gaze(self, clip, motion, seed, settings, progress):
+        return motion.replace(eyes=motion.eyes * 0 + 0.125, seed=seed)
+
+
+def load(bundle, device):
+    return ObedientGenerator(device)
+
+
+def main() -> int:
+    requests, events = launch.take_streams()
+    launch.load_package()
+    from importlib import import_module
+
+    audio, generator = types.ModuleType("audio"), types.ModuleType("generator")
+    audio.read_audio = lambda path, start, duration: path
+    generator.GenerationSettings = Settings
+    sys.modules["talkingeyes_blender.inference.audio"] = audio
+    sys.modules["talkingeyes_blender.inference.generator"] = generator
+    server = import_module("talkingeyes_blender.worker.server")
+    return server.main(sys.argv[1:], requests, events, load=load)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
