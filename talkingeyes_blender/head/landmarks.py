@@ -45,6 +45,18 @@ FLAME_PUPILS = np.array([4051, 4597])
 """Vertex in the middle of the left, then the right pupil."""
 FLAME_IRIS_RIMS = np.array([[3996, 3964, 3932, 4028], [4542, 4510, 4603, 4570]])
 """Four vertices on the rim of the left, then the right iris."""
+FLAME_LIDS = {
+    "left": np.array([
+        3833, 1336, 1329, 1331, 1340, 1343, 3855, 1344, 1218, 1216, 1202, 1201, 1200, 1195, 1175,
+        1170, 1113, 1096, 1093, 822, 807, 814, 995, 994, 991, 827, 824, 1354, 1355, 1357,
+    ]),
+    "right": np.array([
+        3632, 2487, 2485, 2486, 2491, 2494, 3689, 2495, 2453, 2451, 2450, 2449, 2448, 2447, 2437,
+        2436, 2406, 2403, 2402, 2271, 2264, 2267, 2359, 2358, 2355, 2276, 2273, 2505, 2506, 2508,
+    ]),
+}  # fmt: skip
+"""The front edge of each eye's lids, a closed ring of edges: inner corner, upper lid, outer corner, lower lid. The
+landmarks of the lower lid lie on the skin two rows below it."""
 
 
 def lip_gap(vertices: np.ndarray, landmarks: dict[str, np.ndarray]) -> np.ndarray:

@@ -139,7 +139,7 @@ def _head(values: dict[str, Any], name: str) -> HeadModel:
         return head
     if not flame.has_topology(head):
         raise TalkingEyesError(
-            f"The head has {count} vertices, which are not FLAME's, and the file does not name its landmarks.",
+            f"The mesh of {count} vertices is not FLAME's, and the file does not name its landmarks.",
             "Add 'landmark_face' (51 vertex indices, iBUG points 17 to 67) and 'landmark_pupils' (left, right).",
         )
     return flame.completed(head)

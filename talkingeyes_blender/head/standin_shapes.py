@@ -79,9 +79,8 @@ class Sculptor:
         sculpt = self._open_jaw_sculpt()
         shapes["mouthClose"] = self._mouth_close(sculpt)
         shapes["tongueOut"] = np.zeros_like(self.places)  # moves the tongue alone, which is no part of the cage
-        for name in [name for name in shapes if name.endswith("Left") and name != "mouthLeft"]:
+        for name in [name for name in shapes if name.endswith("Left")]:
             shapes[name.removesuffix("Left") + "Right"] = self.cage.reflect(shapes[name])
-        shapes["mouthRight"] = self.cage.reflect(shapes["mouthLeft"])
         args = self.cage, self.places, self.character
         return ShapeSet(
             {name: shapes[name] for name in EXPRESSIONS}, standin_lids.shut(*args), standin_lids.follow(*args), sculpt
@@ -245,41 +244,39 @@ class Sculptor:
     # ------------------------------------------------------------------ brows, cheeks, nose
 
     def _brow_shape(self, motion: Callable[[np.ndarray], tuple]) -> np.ndarray:
-        """The field in which the skin under the left brow moves by ``motion(x)`` mm; the lids keep still."""
+        """The field in which the skin under the brows moves by ``motion(x)`` mm; the lids keep still."""
+        rims = np.concatenate([self.cage.rings[EYE.name, side][0] for side in EYE.sides])
+        tops = np.array([self.cage.grid(8, side * column) for side in EYE.sides for column in range(3, 12)])
+        middle = np.array([self.cage.grid(8, column) for column in range(-2, 3)])
+        across = range(-9, 10)
         handles = Handles(3)
-        rim = self.cage.rings[EYE.name, LEFT][0]
-        rows = (
-            (np.array([self.cage.grid(7, column) for column in range(0, 10)]), 1.0),
-            (rim[(SINE[: len(rim)] > 0.5) & np.isin(rim, [self.cage.grid(8, c) for c in range(3, 12)])], 0.85),
-            (self._grid((8, 1), (8, 2)), 0.9),
-            (np.array([self.cage.grid(6, column) for column in range(0, 10)]), 0.6),
-        )
-        for numbers, gain in rows:
+        for numbers, gain in (
+            (np.array([self.cage.grid(7, column) for column in across]), 1.0),
+            (np.intersect1d(rims, tops), 0.85),
+            (middle, 0.9),
+            (np.array([self.cage.grid(6, column) for column in across]), 0.6),
+        ):
             displacement = np.stack(np.broadcast_arrays(*motion(self.places[numbers, 0]), numbers), 1)[:, :3]
             handles.add(numbers, gain * displacement)
         return self._spread(handles, self.lid_rings, self.mouth.ravel(), self.nose)
 
     def _brows(self) -> dict[str, np.ndarray]:
         def inner(x):
-            return 1 - smoothstep(x, 20, 40)
+            return 1 - smoothstep(np.abs(x), 20, 40)
 
         def outer(x):
             return smoothstep(x, 18, 38) * (1 - 0.5 * smoothstep(x, 46, 64))
 
-        def side(x):
-            return smoothstep(x, -3, 9)
+        def left(x):
+            return smoothstep(x, -4, 9)
 
-        raise_inner = self._brow_shape(lambda x: (0.0, 7.0 * inner(x) * (0.8 + 0.2 * side(x)), 0.8 * inner(x)))
         return {
-            "browInnerUp": self.cage.reflect(raise_inner * 1.0) + raise_inner - self._middle_once(raise_inner),
+            "browInnerUp": self._brow_shape(lambda x: (0.0, 7.0 * inner(x) * smoothstep(np.abs(x), -9, 9), 0.8 * inner(x))),
             "browDownLeft": self._brow_shape(
-                lambda x: (-2.2 * side(x) * inner(x), -5.5 * side(x) * (1 - 0.45 * smoothstep(x, 30, 60)), 1.0 * side(x))
+                lambda x: (-2.2 * left(x) * inner(x), -5.5 * left(x) * (1 - 0.45 * smoothstep(x, 30, 60)), left(x))
             ),
             "browOuterUpLeft": self._brow_shape(lambda x: (0.0, 6.5 * outer(x), 0.3 * outer(x))),
         }
-
-    def _middle_once(self, field: np.ndarray) -> np.ndarray:
-        return np.zeros_like(field)
 
     def _cheek_raise(self) -> np.ndarray:
         """The left cheek lifted towards the eye."""

@@ -79,12 +79,12 @@ class GazeDecoder(nn.Module):
         remembered = self.stack.remember(self.memory(speech, head))
         return self.out(self.stack(self.embed_past(eyes[:, :-1]), remembered))
 
-    def logits(self, features: Tensor, vqvae: GazeVQVAE) -> Tensor:
+    def logits(self, features: Tensor, vqvae: GazeVQVAE, norms: Tensor | None = None) -> Tensor:
         """Log-likelihood, up to a constant, of each code: minus its scaled squared distance. (..., N).
 
         The paper takes the nearest code alone; this is what sampled codes and their likelihood loss stand on.
         """
-        return -self.log_sharpness.exp() * vqvae.distances(features)
+        return -self.log_sharpness.exp() * vqvae.distances(features, norms)
 
     @torch.inference_mode()
     def generate(
@@ -107,13 +107,14 @@ class GazeDecoder(nn.Module):
         """
         frames, radius = speech.shape[1], self.config.radius
         state, motion_state = self.stack.begin(), vqvae.begin()
+        norms = vqvae.code_norms()
         out = speech.new_empty(len(speech), frames, 6)
         query = self.start.expand(len(speech), 1, -1)
         for first in range(0, frames, block):
             low, high = max(0, first - radius), min(frames, first + block + radius)
             remembered = self.stack.remember(self.memory(speech[:, low:high], head[:, low:high]))
             for t in range(first, min(first + block, frames)):
-                frame = self.step(query, remembered, t - low, vqvae, choose, state, motion_state)
+                frame = self.step(query, remembered, t - low, vqvae, choose, state, motion_state, norms)
                 out[:, t : t + 1] = frame
                 query = self.embed_eyes(frame / self.eyes_scale)
             if tick:
@@ -122,11 +123,11 @@ class GazeDecoder(nn.Module):
 
     def step(
         self, query: Tensor, remembered, start: int, vqvae: GazeVQVAE, choose, state: CausalState,
-        motion_state: CausalState,
+        motion_state: CausalState, norms: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """One frame: feature, code, decoded motion (B, 1, 6)."""
         feature = self.out(self.stack(query, remembered, start, state))
-        code = choose(self.logits(feature[:, 0], vqvae))
+        code = choose(self.logits(feature[:, 0], vqvae, norms))
         return vqvae.decode(F.embedding(code, vqvae.codebook)[:, None], motion_state)
 
 

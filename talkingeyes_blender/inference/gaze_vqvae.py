@@ -65,9 +65,13 @@ class GazeVQVAE(nn.Module):
         x = x + self.encode_conv(x.transpose(1, 2)).transpose(1, 2)
         return self.encode_out(self.encode_stack(x, valid))
 
-    def distances(self, features: Tensor) -> Tensor:
+    def code_norms(self) -> Tensor:
+        """Squared length of each code, (N,): what ``distances`` may be given where it is called for each frame."""
+        return self.codebook.square().sum(-1)
+
+    def distances(self, features: Tensor, norms: Tensor | None = None) -> Tensor:
         """Squared distance of features (..., C) to each code: (..., N)."""
-        square = features.square().sum(-1, keepdim=True) + self.codebook.square().sum(-1)
+        square = features.square().sum(-1, keepdim=True) + (self.code_norms() if norms is None else norms)
         return (square - 2 * features @ self.codebook.T).clamp_min(0)
 
     def nearest(self, features: Tensor) -> Tensor:

@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--bundle", type=Path, required=True, help="folder of the bundle to write")
     export.add_argument("--name", default="own weights")
     export.add_argument("--card", type=Path, help="model card (Markdown) to put in the bundle")
+    export.add_argument("--gaze", choices=("sample", "argmin"), default="sample", help="how these weights choose codes")
+    export.add_argument("--temperature", type=float, default=1.0)
+    export.add_argument("--top-k", type=int, default=0)
     export.set_defaults(run=_export)
     return parser
 
@@ -131,8 +134,12 @@ def _export(options: argparse.Namespace) -> int:
     from .export import collect
 
     networks, recipe, head_model = collect(options.out)
-    card = options.card.read_text(encoding="utf-8") if options.card else ""
-    save_bundle(options.bundle, networks, name=options.name, head_model=head_model, recipe=recipe, card=card)
+    card = options.card.read_text(encoding="utf-8") if options.card else None
+    generation = {"gaze": options.gaze, "temperature": options.temperature, "top_k": options.top_k}
+    save_bundle(
+        options.bundle, networks, name=options.name, head_model=head_model, recipe=recipe, generation=generation,
+        model_card=card,
+    )  # fmt: skip
     print(options.bundle)
     return 0
 

@@ -69,7 +69,7 @@ def sentences(language: str) -> tuple[str, ...]:
             entry = re.sub(r"\n\s*-- .*", "", entry, flags=re.DOTALL)
             for sentence in re.split(r"(?<=[.!?])\s+", re.sub(r"\s+", " ", entry)):
                 sentence = sentence.strip(" \"'-*")
-                if _is_clean(sentence):
+                if _is_clean(sentence) and (language != "en" or _is_english(sentence)):
                     found.setdefault(sentence)
     if not found:
         log.info("No fortune collection for '%s' is installed; sentences are made up instead.", language)
@@ -84,6 +84,19 @@ def _is_clean(sentence: str) -> bool:
         return False
     # Sentence ends inside would make the programs start a second utterance.
     return not re.search(r"[.!?;:]\s*\S", sentence) and sum(c.isupper() for c in sentence) < 0.3 * len(sentence)
+
+
+_ENGLISH = frozenset(
+    """the a an of to and in is it you that was for on are with as be at one have this from not by but what all were when
+    we there can your which their if do will how about many then them these so some her would make him has two more no
+    my who his they""".split()
+)
+
+
+def _is_english(sentence: str) -> bool:
+    """The folder of the English collections may hold those of other languages too."""
+    words = re.findall("[a-z]+", sentence.lower())
+    return sentence.isascii() and sum(w in _ENGLISH for w in words) >= 0.2 * len(words)
 
 
 @cache

@@ -240,13 +240,14 @@ class _Espeak:
         self._callback = _CALLBACK(self._receive)
 
     def start(self) -> None:
-        """(Re)start the engine, so that what was spoken before leaves no trace in what follows."""
-        if self.rate:
-            self.library.espeak_Terminate()
-        self.rate = self.library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEMES_AS_IPA)
-        if self.rate <= 0:
-            raise TalkingEyesError("espeak-ng could not be started.", "Its data may be missing: reinstall espeak-ng.")
-        self.library.espeak_SetSynthCallback(self._callback)
+        """Start the engine once (a second start of the library hangs); seed the noise of its voices each time."""
+        if not self.rate:
+            self.rate = self.library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEMES_AS_IPA)
+            if self.rate <= 0:
+                raise TalkingEyesError(
+                    "espeak-ng could not be started.", "Its data may be missing: reinstall espeak-ng."
+                )
+            self.library.espeak_SetSynthCallback(self._callback)
         ctypes.CDLL(None).srand(1)
 
     def _receive(self, wave, count: int, events) -> int:

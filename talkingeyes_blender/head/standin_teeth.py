@@ -1,0 +1,82 @@
+"""Teeth and tongue of the stand-in."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import numpy as np
+
+from .standin_body import Body
+from .standin_character import MATERIAL
+from .standin_part import Part, materials, one_joint, sheet
+
+TEETH = 8
+"""Teeth in a row that the mouth can show."""
+POINTS_PER_TOOTH = 4
+
+_PROFILE = (  # from the gum down the front, over the edge and up the back: share of the height, outwards (mm)
+    (0.00, 0.0), (0.55, 0.5), (0.85, 0.3), (1.00, -0.7), (1.00, -2.2), (0.85, -3.4), (0.40, -4.0), (0.00, -4.0),
+)  # fmt: skip
+_GUM_FACES = (0, 6, 7)
+"""Faces round the profile that are gum, not tooth."""
+
+TONGUE_RINGS, TONGUE_POINTS = 14, 14
+
+
+def mouth_parts(body: Body) -> list[Part]:
+    character = body.character
+    line = character.mouth_height
+    front = body.skin.front(np.array([0.0]), np.array([line]))[0, 2]
+    upper = _teeth_row(20.5, 30.0, 84, front - 7.5, line + 8.5, line - 2.4, 1.2, "neck")
+    lower = _teeth_row(18.0, 27.0, 72, front - 12.0, line - 10.0, line - 0.4, -2.4, "jaw")
+    parts = [upper, lower, _tongue(front, line)]
+    for part in parts[1:]:
+        forward = body.motions.get("jawForward")
+        if forward is not None:
+            part.motions["jawForward"] = np.broadcast_to(forward[np.argmax(forward[:, 2])], part.points.shape).copy()
+    return parts
+
+
+def _teeth_row(width, depth, degrees, front, gum, edge, rise, joint) -> Part:
+    """One row on half an ellipse ``width`` by ``depth`` mm, from ``gum`` to ``edge`` (y), notched between the teeth."""
+    across = np.linspace(-1, 1, TEETH * POINTS_PER_TOOTH + 1)
+    between = (np.abs(((across + 1) / 2 * TEETH) % 1 - 0.5) * 2) ** 8  # 1 between two teeth, 0 in their middles
+    angle = across * np.radians(degrees)
+    x, z = width * np.sin(angle), front - depth * (1 - np.cos(angle))
+    normal = np.stack([np.sin(angle) / width, np.cos(angle) / depth], 1)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    upwards = np.sign(gum - edge)
+    tip = edge + upwards * 0.9 * between + rise * np.abs(across) ** 3
+    rows = []
+    for share, out in _PROFILE:
+        offset = out - 0.5 * between * (out > -1)
+        rows.append(np.stack([x + normal[:, 0] * offset, gum + (tip - gum) * share, z + normal[:, 1] * offset], 1))
+    points, quads = sheet(np.stack(rows, 1), around=True)
+    face = np.tile(np.arange(len(_PROFILE)), len(across) - 1)
+    face_material = np.where(np.isin(face, _GUM_FACES), MATERIAL["tongue"], MATERIAL["teeth"])
+    quads = quads[:, ::-1] if upwards > 0 else quads
+    return Part(f"{joint} teeth", points, quads, face_material, one_joint(len(points), joint))
+
+
+def _tongue(front: float, line: float) -> Part:
+    """A flattened body that lies between the lower teeth, with a groove; tongueOut stretches it over the lower lip."""
+    along = np.linspace(0, np.pi, TONGUE_RINGS)
+    turn = 2 * np.pi * np.arange(TONGUE_POINTS) / TONGUE_POINTS
+    size = np.sin(along)[:, None] ** 0.7
+    groove = 1.6 * np.exp(-((np.cos(turn) * 3) ** 2)) * (np.sin(turn) > 0)
+    x = 13.0 * size * np.cos(turn)
+    y = line - 7.5 + size * (4.6 * np.sin(turn) - groove)
+    z = np.broadcast_to(front - 32 + 19 * np.cos(along)[:, None], x.shape)
+    points, quads = sheet(np.stack([x, y, z], 2), around=True)
+    out = _tongue_out(points, front)
+    return Part("tongue", points, quads, materials(len(quads), "tongue"), one_joint(len(points), "jaw"), {"tongueOut": out})
+
+
+def _tongue_out(points: np.ndarray, front: float) -> np.ndarray:
+    """(n, 3) the tongue's front half comes forward, thinner, over the lower teeth, with its tip down."""
+    share = np.clip((points[:, 2] - (front - 46)) / 33, 0, 1)
+    tip = np.clip((share - 0.55) / 0.45, 0, 1)
+    lift = 5.0 * np.sin(np.pi * np.clip(share * 1.15, 0, 1)) + 2.4 * share
+    middle = points[:, 1].mean()
+    return np.stack(
+        [-0.22 * points[:, 0] * share, lift - 6.5 * tip**2 - 0.35 * (points[:, 1] - middle) * share, 27.0 * share**1.2], 1
+    )

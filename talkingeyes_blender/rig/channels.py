@@ -1,0 +1,223 @@
+"""From a Motion to the values of F-curves: which property gets which numbers at which frames."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+
+import bpy
+import numpy as np
+from mathutils import Euler, Quaternion
+
+from ..head import rotation
+from ..motion import Motion
+from .head_rig import HeadRig
+
+BONE_PATHS = {"QUATERNION": ("rotation_quaternion", 4), "AXIS_ANGLE": ("rotation_axis_angle", 4)}
+_EULER_PATH = ("rotation_euler", 3)
+_NECK_COLUMN, _JAW_COLUMN, _EYES_COLUMN = 0, 9, 18
+_COEFFICIENT_LIMIT = 10.0
+"""Blender's own limit of a shape key's slider."""
+_BETWEEN = np.radians(0.1)
+"""How far half-way between two keys a bone may be from the turn that leads from one to the other."""
+_HALVINGS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Which parts of a motion are written."""
+
+    face: bool = True
+    """Expression and jaw."""
+    head: bool = True
+    gaze: bool = True
+    blinks: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Strengths:
+    """Factors on the parts of a motion; 1 is as generated."""
+
+    face: float = 1.0
+    head: float = 1.0
+    gaze: float = 1.0
+    blinks: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Channel:
+    """The keys of one F-curve."""
+
+    data_path: str
+    index: int
+    group: str
+    frames: np.ndarray
+    """(N,) float64, rising."""
+    values: np.ndarray
+    """(N,) float64."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Channels:
+    """All curves of a take: on the armature object and on the mesh's shape keys."""
+
+    bones: list[Channel]
+    keys: list[Channel]
+
+
+def motion_channels(
+    rig: HeadRig,
+    motion: Motion,
+    frames: np.ndarray,
+    parts: Parts,
+    strengths: Strengths,
+    blink_expressions: np.ndarray | None = None,
+) -> Channels:
+    """Curves for ``motion``, whose expressions are in the rig's basis, at scene frames ``frames`` (T,).
+
+    ``blink_expressions`` (E, 2) stands for the lid keys on a rig that has none: what shuts the left and right lids.
+    """
+    bones: list[Channel] = []
+    keys: list[Channel] = []
+    blink = np.clip(motion.blink.astype(np.float64) * strengths.blinks, 0, 1)
+    if parts.face:
+        jaw = motion.jaw.astype(np.float64) * strengths.face
+        bones += bone_channels(rig, "jaw", jaw, frames)
+        keys += _corrective_channels(rig, _JAW_COLUMN, jaw, frames)
+    if parts.head:
+        head = motion.head.astype(np.float64) * strengths.head
+        bones += bone_channels(rig, "neck", head, frames)
+        keys += _corrective_channels(rig, _NECK_COLUMN, head, frames)
+    if parts.gaze:
+        gaze = gaze_channels(rig, motion.eyes.astype(np.float64) * strengths.gaze, frames)
+        bones += gaze.bones
+        keys += gaze.keys
+    lids = [key for key in rig.blink_keys if key is not None]
+    expression = motion.expression.astype(np.float64) * (strengths.face if parts.face else 0.0)
+    used = np.full(expression.shape[1], parts.face)
+    if parts.blinks and not lids and blink_expressions is not None:
+        expression = expression + blink @ blink_expressions.T
+        used |= blink_expressions.any(1)
+    for name, values, use in zip(rig.expression_keys, expression.T, used, strict=False):
+        if name is not None and use:
+            keys.append(key_channel(name, np.clip(values, -_COEFFICIENT_LIMIT, _COEFFICIENT_LIMIT), frames))
+    if parts.blinks:
+        keys += [key_channel(k, v, frames) for k, v in zip(rig.blink_keys, blink.T, strict=True) if k is not None]
+    return Channels(bones, keys)
+
+
+def gaze_channels(rig: HeadRig, eyes: np.ndarray, frames: np.ndarray) -> Channels:
+    """Curves for the eyes alone, (T, 6) left then right; the lids follow through the rig's drivers."""
+    bones, keys = [], []
+    for side, joint in enumerate(("left_eye", "right_eye")):
+        turn = eyes[:, 3 * side : 3 * side + 3]
+        bones += bone_channels(rig, joint, turn, frames)
+        keys += _corrective_channels(rig, _EYES_COLUMN + 9 * side, turn, frames)
+    return Channels(bones, keys)
+
+
+def gaze_paths(rig: HeadRig) -> tuple[set[str], set[str]]:
+    """(data paths on the armature, data paths on the shape keys) that turning the eyes writes, in any mode."""
+    bones = {
+        bone_path(rig.bones[joint], path)
+        for joint in ("left_eye", "right_eye")
+        if joint in rig.bones
+        for path, _ in (*BONE_PATHS.values(), _EULER_PATH)
+    }
+    return bones, {key_path(name) for column, name in rig.pose_keys.items() if column >= _EYES_COLUMN}
+
+
+def bone_channels(rig: HeadRig, joint: str, vectors: np.ndarray, frames: np.ndarray) -> list[Channel]:
+    """Curves that turn a joint's bone by (T, 3) axis-angle vectors in FLAME's frame, in the bone's own rotation mode.
+
+    A bone's rotation is relative to its rest pose: M^-1 (C R C^-1) M with its rest matrix M and the rig's frame C, which
+    turns the axis of R by M^-1 C and leaves its angle. Returns nothing for a joint that the rig lacks.
+    """
+    name = rig.bones.get(joint)
+    if name is None:
+        return []
+    bone = rig.armature.pose.bones[name]
+    to_local = np.array(bone.bone.matrix_local.to_3x3(), np.float64).T @ rig.frame
+    path, _ = rotation_path(bone)
+    frames, values = _with_keys_between(bone.rotation_mode, np.asarray(frames, np.float64), vectors @ to_local.T)
+    return [Channel(bone_path(name, path), i, name, frames, column) for i, column in enumerate(values.T)]
+
+
+def key_channel(name: str, values: np.ndarray, frames: np.ndarray) -> Channel:
+    return Channel(key_path(name), 0, "TalkingEyes", np.asarray(frames, np.float64), values)
+
+
+def bone_path(bone: str, property_: str) -> str:
+    return f'pose.bones["{bpy.utils.escape_identifier(bone)}"].{property_}'
+
+
+def key_path(name: str) -> str:
+    return f'key_blocks["{bpy.utils.escape_identifier(name)}"].value'
+
+
+def rotation_path(bone: bpy.types.PoseBone) -> tuple[str, int]:
+    """(property that holds the bone's rotation in its mode, how many numbers it has)."""
+    return BONE_PATHS.get(bone.rotation_mode, _EULER_PATH)
+
+
+def _corrective_channels(rig: HeadRig, column: int, vectors: np.ndarray, frames: np.ndarray) -> list[Channel]:
+    """Pose correctives of one joint, whose nine columns begin at ``column``: (R - I) row by row."""
+    wanted = [(i, rig.pose_keys[column + i]) for i in range(9) if column + i in rig.pose_keys]
+    if not wanted:
+        return []
+    features = (rotation.matrix_from_axis_angle(vectors) - np.eye(3)).reshape(-1, 9)
+    return [key_channel(name, features[:, i], frames) for i, name in wanted]
+
+
+def _with_keys_between(mode: str, frames: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(frames (N,), values (N, 3 or 4)) of curves in rotation mode ``mode`` for vectors (T, 3).
+
+    Curves interpolate each number by itself. Where that leaves the shortest turn between two keys (a jump of the eyes
+    in Euler angles, or from one axis to another in axis and angle), the turn's middle is keyed too, since a scene may
+    show any moment between two keys.
+    """
+    for _ in range(_HALVINGS):
+        values = _encode(mode, vectors)
+        if len(values) < 2:
+            break
+        between = _decode(mode, (values[1:] + values[:-1]) / 2)
+        ends = rotation.continuous_quaternions(rotation.quaternion_from_axis_angle(vectors))
+        middle = ends[1:] + ends[:-1]
+        middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+        # The sine form tells small angles apart, which the cosine of near 1 does not.
+        sign = np.where((between * middle).sum(1, keepdims=True) < 0, -1.0, 1.0)
+        error = 4 * np.arcsin(np.clip(np.linalg.norm(between * sign - middle, axis=1) / 2, 0, 1))
+        wrong = np.flatnonzero(error > _BETWEEN)
+        if not len(wrong):
+            break
+        vectors = np.insert(vectors, wrong + 1, rotation.axis_angle_from_quaternion(middle[wrong]), 0)
+        frames = np.insert(frames, wrong + 1, (frames[wrong] + frames[wrong + 1]) / 2)
+    else:
+        values = _encode(mode, vectors)
+    return frames, values
+
+
+def _encode(mode: str, vectors: np.ndarray) -> np.ndarray:
+    """(T, 3) axis-angle vectors as the numbers of a rotation mode, (T, 3 or 4), continuous from key to key."""
+    if mode == "AXIS_ANGLE":
+        angles, axes = rotation.axis_angle_keys(vectors)
+        return np.concatenate([angles[:, None], axes], 1)
+    quaternions = rotation.continuous_quaternions(rotation.quaternion_from_axis_angle(vectors))
+    if mode == "QUATERNION":
+        return quaternions
+    values = np.empty((len(quaternions), 3))
+    before = Euler((0.0, 0.0, 0.0), mode)
+    for i, quaternion in enumerate(quaternions.tolist()):
+        before = Quaternion(quaternion).to_euler(mode, before)
+        values[i] = before
+    return values
+
+
+def _decode(mode: str, values: np.ndarray) -> np.ndarray:
+    """The numbers of a rotation mode as Blender evaluates them: unit quaternions (N, 4)."""
+    if mode == "QUATERNION":
+        return values / np.linalg.norm(values, axis=1, keepdims=True)
+    if mode == "AXIS_ANGLE":
+        length = np.linalg.norm(values[:, 1:], axis=1, keepdims=True)
+        return rotation.quaternion_from_axis_angle(values[:, :1] * values[:, 1:] / np.maximum(length, 1e-30))
+    return np.array([Euler(row, mode).to_quaternion() for row in values.tolist()])

@@ -1,0 +1,292 @@
+"""Writing motions to a rig as takes: all of it or nothing, in bulk, and nobody else's curves touched."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..errors import TalkingEyesError
+from ..motion import Motion
+from . import compat
+from .blinks import blink_expressions
+from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_paths, motion_channels
+from .head_rig import HeadRig
+from .takes import (
+    TAKE_PROPERTY,
+    Take,
+    choose_take,
+    clear,
+    clips,
+    current_take,
+    owners,
+    place,
+    read_record,
+    refuse_tweak_mode,
+    remove_unused,
+    revert,
+    snapshot,
+    takes,
+    values_of,
+)
+
+__all__ = ["Parts", "Strengths", "Take", "choose_take", "clear", "current_take", "takes", "write_gaze", "write_take"]
+
+log = logging.getLogger(__name__)
+
+_LINEAR, _AUTO_CLAMPED = 1, 4
+_FEWER = 0.001
+
+
+def frames_per_second(scene: bpy.types.Scene) -> float:
+    """The scene's true frame rate: 29.97 for 30 / 1.001."""
+    return scene.render.fps / scene.render.fps_base
+
+
+def write_take(
+    rig: HeadRig,
+    motion: Motion,
+    *,
+    scene: bpy.types.Scene,
+    start_frame: float | None = None,
+    start_seconds: float | None = None,
+    parts: Parts = Parts(),  # noqa: B008, frozen
+    strengths: Strengths = Strengths(),  # noqa: B008, frozen
+    seed: int | None = None,
+    name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    keep_previous: bool = False,
+) -> Take:
+    """Write a motion to a rig as a new take and return it.
+
+    The expressions must be in the rig's basis (``landmark_basis.motion_for_rig``). The motion begins at scene frame
+    ``start_frame``, or ``start_seconds`` after frame 0, or where the scene begins. ``settings``, JSON-like, are
+    remembered with the take. A take of ours at the same time is replaced, or kept muted with ``keep_previous``.
+
+    Everything is checked and computed before the first write; if a write fails, the scene is left as it was.
+    """
+    motion.checked()
+    _check(rig, motion, parts)
+    per_second = frames_per_second(scene)
+    if start_frame is None:
+        start_frame = scene.frame_start if start_seconds is None else start_seconds * per_second
+    step = per_second / motion.fps
+    frames = start_frame + step * np.arange(motion.frames)
+    shut = blink_expressions(rig) if parts.blinks and not any(rig.blink_keys) else None
+    channels = motion_channels(rig, motion, frames, parts, strengths, shut)
+    if not channels.bones and not channels.keys:
+        raise TalkingEyesError(
+            f"Nothing of the motion can be written to '{rig.name}'.", "Switch on a part that this rig can move."
+        )
+    warnings = (*rig.report.warnings, *_warnings(rig, motion, parts, shut, channels))
+    record = {
+        "id": uuid.uuid4().hex,
+        "number": max((take.number for take in takes(rig)), default=0) + 1,
+        "seed": motion.seed if seed is None else int(seed),
+        "gaze_seed": motion.seed if seed is None else int(seed),
+        "start": float(frames[0]),
+        "step": float(step),
+        "frames": motion.frames,
+        "head_model": motion.head_model,
+        "parts": dataclasses.asdict(parts),
+        "strengths": dataclasses.asdict(strengths),
+        "settings": dict(settings or {}),
+        "before": _before(rig, channels),
+    }
+    text = json.dumps(record)
+    title = name or f"TalkingEyes {rig.name} seed {record['seed']}"
+    previous = [clip.strip.action for owner in owners(rig) for clip in clips(owner)]
+    with _undo_on_failure() as undo:
+        made = compat.new_actions(title, owners(rig))
+        for action in {action for action, _ in made}:
+            undo(_remove_action, action.name)
+            action[TAKE_PROPERTY] = text
+        for owner, (action, slot), of_owner in zip(owners(rig), made, (channels.bones, channels.keys), strict=False):
+            _write(compat.Curves(action, slot), of_owner)
+            if owner == rig.shape_keys:
+                _widen_sliders(owner, of_owner, undo)
+        held = [(action, action.use_fake_user) for action in dict.fromkeys(previous)]
+        for action, _ in held:
+            # Keeps the actions of strips that make room until the new take is in its place.
+            action.use_fake_user = True
+            undo(setattr, action, "use_fake_user", dict(held)[action])
+        for owner, (action, slot) in zip(owners(rig), made, strict=True):
+            undo(revert, owner, snapshot(owner))
+            place(owner, action, slot, float(frames[0]), float(frames[-1]), keep_previous)
+    for action, fake in held:
+        action.use_fake_user = fake
+        remove_unused(action)
+    for owner in owners(rig):
+        owner.update_tag()
+    written = next(take for take in takes(rig) if take.id == record["id"])
+    log.info("take '%s': %d curves, %d frames", written.name, len(channels.bones) + len(channels.keys), motion.frames)
+    return dataclasses.replace(written, warnings=warnings)
+
+
+def write_gaze(
+    rig: HeadRig, eyes: np.ndarray, *, take: Take | None = None, seed: int | None = None, frame: float | None = None
+) -> Take:
+    """Replace the eyes of a take (the one that plays, at scene frame ``frame`` if given) by (frames, 6) ``eyes``.
+
+    Nothing but the eyes' curves changes; the lids follow through the rig. All or nothing, as ``write_take``.
+    """
+    refuse_tweak_mode(rig)
+    take = take or current_take(rig, frame)
+    if take is None:
+        raise TalkingEyesError(f"'{rig.name}' has no take whose gaze could be replaced.", "Generate one first.")
+    eyes = np.asarray(eyes, np.float64)
+    if eyes.shape != (take.frames, 6) or not np.isfinite(eyes).all():
+        raise TalkingEyesError(
+            f"The new gaze does not fit the take '{take.name}': its shape is {eyes.shape}, not {(take.frames, 6)}.",
+            "Generate the take again.",
+        )
+    mine = [next((c for c in clips(owner) if c.record["id"] == take.id), None) for owner in owners(rig)]
+    if any(clip is None for clip in mine):
+        raise TalkingEyesError(f"A strip of the take '{take.name}' is gone.", "Generate the take again.")
+    record = {**mine[0].record, "gaze_seed": mine[0].record["gaze_seed"] if seed is None else int(seed)}
+    record["parts"] = {**record["parts"], "gaze": True}
+    start = record["start"] + take.step * np.arange(take.frames)
+    channels = gaze_channels(rig, eyes * take.strengths.gaze, start)
+    # The action is changed in a copy, which then takes its place: a failure leaves the original alone.
+    copies: dict[bpy.types.Action, bpy.types.Action] = {}
+    with _undo_on_failure() as undo:
+        for clip, of_owner, paths in zip(mine, (channels.bones, channels.keys), gaze_paths(rig), strict=False):
+            action, slot = clip.strip.action, compat.slot_of(clip.strip)
+            if action not in copies:
+                copies[action] = action.copy()
+                undo(_remove_action, copies[action].name)
+                copies[action][TAKE_PROPERTY] = json.dumps(record)
+            copy = copies[action]
+            curves = compat.Curves(copy, copy.slots[slot.identifier] if slot is not None else None)
+            for curve in [curve for curve in curves if curve.data_path in paths]:
+                curves.remove(curve)
+            _write(curves, of_owner)
+            if clip.owner == rig.shape_keys:
+                _widen_sliders(clip.owner, of_owner, undo)
+    for action, copy in copies.items():
+        name, fake = action.name, action.use_fake_user
+        action.user_remap(copy)
+        bpy.data.actions.remove(action)
+        copy.name, copy.use_fake_user = name, fake
+    for owner in owners(rig):
+        owner.update_tag()
+    return next(t for t in takes(rig) if t.id == take.id)
+
+
+# ----------------------------------------------------------------------------------------------------------- writing
+
+
+def _write(curves: compat.Curves, channels: Iterable[Channel]) -> None:
+    """Add a curve for each channel, with straight lines between its keys."""
+    ones: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for channel in channels:
+        count = len(channel.frames)
+        if count not in ones:
+            ones[count] = np.full(count, _LINEAR, np.int32), np.full(count, _AUTO_CLAMPED, np.int32)
+        linear, clamped = ones[count]
+        curve = curves.new(channel.data_path, channel.index, channel.group)
+        points = curve.keyframe_points
+        points.add(count)
+        points.foreach_set("co", np.stack([channel.frames, channel.values], 1).astype(np.float32).ravel())
+        points.foreach_set("interpolation", linear)
+        # Sensible handles, for the user who turns a curve into a Bezier one.
+        points.foreach_set("handle_left_type", clamped)
+        points.foreach_set("handle_right_type", clamped)
+        curve.update()
+
+
+def _widen_sliders(keys: bpy.types.Key, channels: Iterable[Channel], undo: Callable) -> None:
+    """Let every key's slider reach its curve's values; Blender clamps what lies outside."""
+    for channel in channels:
+        key = keys.path_resolve(channel.data_path.removesuffix(".value"))
+        low, high = float(channel.values.min()), float(channel.values.max())
+        # A little wider: single precision may round a value out of its own range.
+        if low < key.slider_min:
+            undo(setattr, key, "slider_min", key.slider_min)
+            key.slider_min = max(low - _FEWER, -10.0)
+        if high > key.slider_max:
+            undo(setattr, key, "slider_max", key.slider_max)
+            key.slider_max = min(high + _FEWER, 10.0)
+
+
+@contextlib.contextmanager
+def _undo_on_failure():
+    """Yield a function that notes a call to make, last noted first, if the block raises."""
+    with contextlib.ExitStack() as stack:
+        yield stack.callback
+        stack.pop_all()
+
+
+def _remove_action(name: str) -> None:
+    action = bpy.data.actions.get(name)
+    if action is not None:
+        bpy.data.actions.remove(action)
+
+
+def _before(rig: HeadRig, channels: Channels) -> list[dict[str, Any]]:
+    """What the take is going to move, as it was before any take of ours: one dictionary for each owner."""
+    before = []
+    for owner, of_owner in zip(owners(rig), (channels.bones, channels.keys), strict=False):
+        values = values_of(owner, {channel.data_path for channel in of_owner})
+        for clip in sorted(clips(owner), key=lambda c: c.record["number"], reverse=True):
+            values.update(clip.record["before"][len(before)])
+        before.append(values)
+    return before
+
+
+# ---------------------------------------------------------------------------------------------------------- checking
+
+
+def _check(rig: HeadRig, motion: Motion, parts: Parts) -> None:
+    refuse_tweak_mode(rig)
+    for owner in owners(rig):
+        if not owner.is_editable:
+            raise TalkingEyesError(
+                f"'{owner.name}' is linked from another file and cannot be animated here.",
+                "Make a library override of it (Object > Library Override > Make), or open its own file.",
+            )
+    if motion.head_model != rig.head_model and rig.head_model and parts.face and rig.expressions:
+        raise TalkingEyesError(
+            f"The motion's expressions belong to the head model '{motion.head_model}', the rig's keys to "
+            f"'{rig.head_model}'.",
+            "Carry the motion over to the rig first.",
+        )
+
+
+def _warnings(
+    rig: HeadRig, motion: Motion, parts: Parts, shut: np.ndarray | None, channels: Channels
+) -> Iterable[str]:
+    """Why parts of the take might not be seen."""
+    used = motion.expression.any(0).nonzero()[0]
+    if parts.face and rig.expressions and len(used) and used[-1] >= rig.expressions:
+        yield f"The motion has {used[-1] + 1} expressions, the rig {rig.expressions}; the last ones are left out."
+    if parts.blinks and not any(rig.blink_keys) and shut is None:
+        yield "The rig has no keys that shut its lids, so it will not blink."
+    for owner, of_owner in zip(owners(rig), (channels.bones, channels.keys), strict=False):
+        data = owner.animation_data
+        if data is None:
+            continue
+        paths = {channel.data_path for channel in of_owner}
+        if not data.use_nla:
+            yield f"The NLA of '{owner.name}' is switched off, so the take will not play."
+        if any(track.is_solo for track in data.nla_tracks if not any(read_record(s.action) for s in track.strips)):
+            yield f"Another NLA track of '{owner.name}' is set to solo, so the take will not play."
+        hidden = sorted({curve.data_path for curve in compat.active_curves(data)} & paths)
+        if hidden and read_record(data.action) is None:
+            yield f"The action '{data.action.name}' animates {_some(hidden)} too, and hides the take there."
+        driven = sorted({curve.data_path for curve in data.drivers} & paths)
+        if driven:
+            yield f"A driver sets {_some(driven)}, and hides the take there."
+
+
+def _some(paths: list[str]) -> str:
+    names = list(dict.fromkeys(path.split('"')[1] for path in paths))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

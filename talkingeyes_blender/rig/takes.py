@@ -1,0 +1,341 @@
+"""Takes: actions of ours on NLA tracks of ours; which there are, where they lie, and how they go away again."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import bpy
+
+from ..errors import TalkingEyesError
+from . import compat
+from .channels import Parts, Strengths
+from .head_rig import HeadRig
+
+TRACK = "TalkingEyes"
+TAKE_PROPERTY = "talkingeyes_take"
+"""On our actions: JSON that says what take they are. Whatever lacks it is somebody else's."""
+
+_EMPTY_STRIP = 1.0
+"""Frames that a strip is long at least; Blender holds none without a length."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Take:
+    """A motion that was written to a rig, as its action remembers it."""
+
+    id: str
+    name: str
+    """Name of the action, which is also the strip's."""
+    seed: int
+    start: float
+    """Scene frame at which the motion begins, wherever its strip has been moved to."""
+    step: float
+    """Scene frames between two frames of the motion."""
+    frames: int
+    number: int
+    """Takes of a rig are numbered as they are made."""
+    head_model: str
+    parts: Parts
+    strengths: Strengths
+    gaze_seed: int
+    """Seed of the eyes: another than ``seed`` after a resample."""
+    settings: Mapping[str, Any]
+    """Whatever the writer wanted to remember."""
+    active: bool = True
+    """Whether the take plays, or is kept aside, muted."""
+    warnings: tuple[str, ...] = ()
+    """Sentences for the user, of the writing just done; not stored."""
+
+    @property
+    def end(self) -> float:
+        """Scene frame of the motion's last frame."""
+        return self.start + (self.frames - 1) * self.step
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clip:
+    """One strip of ours in the NLA of one data-block."""
+
+    owner: bpy.types.ID
+    track: bpy.types.NlaTrack
+    strip: bpy.types.NlaStrip
+    record: dict[str, Any]
+    """What TAKE_PROPERTY holds."""
+
+    @property
+    def plays(self) -> bool:
+        return not (self.track.mute or self.strip.mute)
+
+    @property
+    def overlap_of(self):
+        """Function of (start, end): how many frames of this strip lie in between."""
+        strip = self.strip
+        return lambda start, end: min(strip.frame_end, end) - max(strip.frame_start, start)
+
+
+def owners(rig: HeadRig) -> list[bpy.types.ID]:
+    """The data-blocks whose animation a take consists of: the armature object and the mesh's shape keys."""
+    return [owner for owner in (rig.armature, rig.shape_keys) if owner is not None]
+
+
+def read_record(action: bpy.types.Action | None) -> dict[str, Any] | None:
+    """What our property on an action says, or None for an action that is not ours."""
+    text = action.get(TAKE_PROPERTY) if action is not None else None
+    if not isinstance(text, str):
+        return None
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "id" in record else None
+
+
+def clips(owner: bpy.types.ID) -> Iterator[Clip]:
+    """Our strips in the NLA of a data-block."""
+    data = owner.animation_data
+    for track in data.nla_tracks if data is not None else ():
+        for strip in track.strips:
+            record = read_record(strip.action)
+            if record is not None:
+                yield Clip(owner, track, strip, record)
+
+
+def takes(rig: HeadRig) -> list[Take]:
+    """All takes of a rig, in the order in which they were made."""
+    found: dict[str, Take] = {}
+    for owner in owners(rig):
+        for clip in clips(owner):
+            found.setdefault(clip.record["id"], _take(clip))
+    return sorted(found.values(), key=lambda take: take.number)
+
+
+def current_take(rig: HeadRig, frame: float | None = None) -> Take | None:
+    """The take that plays at scene frame ``frame``, else the newest that plays at all; None without a take."""
+    playing = [take for take in takes(rig) if take.active]
+    if frame is not None:
+        here = [take for take in playing if take.start - take.step <= frame <= take.end + take.step]
+        if here:
+            return here[-1]
+    return playing[-1] if playing else None
+
+
+def choose_take(rig: HeadRig, take: Take) -> None:
+    """Let ``take`` play and mute the takes that lie at the same time."""
+    for owner in owners(rig):
+        for clip in list(clips(owner)):
+            if clip.record["id"] == take.id:
+                clip.track.mute = clip.strip.mute = False
+            elif clip.overlap_of(take.start, take.end) > 0:
+                clip.strip.mute = True
+        owner.update_tag()
+
+
+def clear(rig: HeadRig) -> int:
+    """Remove all our takes from a rig, put what they moved back to where it was, and return how many there were.
+
+    Tracks and actions of others stay; so does the action of a take that somebody uses elsewhere.
+    """
+    refuse_tweak_mode(rig)
+    removed: dict[str, dict[str, Any]] = {}
+    for owner in owners(rig):
+        mine = list(clips(owner))
+        removed.update((clip.record["id"], clip.record) for clip in mine)
+        for clip in mine:
+            drop(clip)
+        data = owner.animation_data
+        if data is not None and read_record(data.action) is not None:
+            action, data.action = data.action, None
+            remove_unused(action)
+        _drop_empty(owner)
+    # The oldest take remembers the rig as it was before any of ours.
+    for record in sorted(removed.values(), key=lambda r: r["number"], reverse=True):
+        for owner, values in zip(owners(rig), record["before"], strict=False):
+            restore_values(owner, values)
+    for owner in owners(rig):
+        owner.update_tag()
+    return len(removed)
+
+
+def drop(clip: Clip, and_action: bool = True) -> None:
+    """Remove a strip, its track if nothing else is on it, and its action if nobody else uses it."""
+    action, owner, track = clip.strip.action, clip.owner, clip.track
+    track.strips.remove(clip.strip)
+    if not len(track.strips) and track.name.startswith(TRACK):
+        owner.animation_data.nla_tracks.remove(track)
+    if and_action:
+        remove_unused(action)
+
+
+def remove_unused(action: bpy.types.Action | None) -> None:
+    if action is not None and action.users == 0:
+        bpy.data.actions.remove(action)
+
+
+def refuse_tweak_mode(rig: HeadRig) -> None:
+    """Raise TalkingEyesError while the user edits a strip: Blender's NLA must not change below them."""
+    for owner in owners(rig):
+        if owner.animation_data is not None and owner.animation_data.use_tweak_mode:
+            raise TalkingEyesError(
+                f"An NLA strip of '{rig.name}' is being edited (tweak mode).",
+                "Press Tab in the NLA editor to leave it, then try again.",
+            )
+
+
+# ----------------------------------------------------------------------------------------------- placing a new take
+
+
+def place(
+    owner: bpy.types.ID,
+    action: bpy.types.Action,
+    slot: bpy.types.ActionSlot | None,
+    start: float,
+    end: float,
+    keep_previous: bool,
+) -> None:
+    """Put a take's action into the NLA of ``owner``, where its frames ``start`` to ``end`` are scene frames.
+
+    Takes that follow one another share a track. One that lies mostly under the new one goes away, or is muted on a
+    track of its own with ``keep_previous``; one that only reaches into it is cut to make room.
+    """
+    end = max(end, start + _EMPTY_STRIP)
+    data = owner.animation_data or owner.animation_data_create()
+    for clip in [clip for clip in clips(owner) if clip.plays and clip.overlap_of(start, end) > 0]:
+        strip = clip.strip
+        if clip.overlap_of(start, end) < (strip.frame_end - strip.frame_start) / 2:
+            _cut(strip, start, end)
+        elif keep_previous:
+            aside = data.nla_tracks.new()
+            aside.name = f"{TRACK} {strip.action.name}"
+            bounds = (strip.frame_start, strip.frame_end, strip.action_frame_start, strip.action_frame_end)
+            muted = _add_strip(aside, strip.action, compat.slot_of(strip), *bounds)
+            muted.mute = True
+            drop(clip, and_action=False)
+        else:
+            drop(clip)
+    strip = None
+    track = next((t for t in data.nla_tracks if t.name == TRACK and not t.mute and _only_ours(t)), None)
+    if track is not None:
+        strip = _add_strip(track, action, slot, start, end, start, end)
+    if strip is None:
+        track = data.nla_tracks.new()
+        track.name = TRACK
+        strip = _add_strip(track, action, slot, start, end, start, end)
+    # Before and after a take the face holds still, unless another track has something to say there.
+    alone = all(t == track or t.mute or not len(t.strips) for t in data.nla_tracks)
+    strip.extrapolation = "HOLD" if alone else "NOTHING"
+
+
+def _add_strip(track, action, slot, start: float, end: float, action_start: float, action_end: float):
+    """A strip that plays an action's frames at scene frames; None where the track has no room for it."""
+    # Blender places strips at whole frames and sorts them then; the exact place is set afterwards.
+    for frame in dict.fromkeys((math.floor(start), math.ceil(start))):
+        try:
+            strip = track.strips.new(action.name, frame, action)
+            break
+        except RuntimeError:
+            strip = None
+    if strip is None:
+        return None
+    compat.set_strip_action(strip, action, slot)
+    strip.use_sync_length = False
+    strip.scale = strip.repeat = 1.0
+    strip.action_frame_start, strip.action_frame_end = action_start, action_end
+    strip.frame_start_raw, strip.frame_end_raw = start, end
+    return strip
+
+
+def _cut(strip: bpy.types.NlaStrip, start: float, end: float) -> None:
+    """Shorten a strip so that it does not reach into ``start`` to ``end``."""
+    shift = strip.frame_start - strip.action_frame_start
+    strip.use_sync_length = False
+    if strip.frame_start < start:
+        strip.action_frame_end = start - shift
+        strip.frame_end_raw = start
+    else:
+        last = strip.frame_end
+        strip.action_frame_start = end - shift
+        strip.frame_start_raw, strip.frame_end_raw = end, last
+
+
+def _only_ours(track: bpy.types.NlaTrack) -> bool:
+    return all(read_record(strip.action) is not None for strip in track.strips)
+
+
+# ------------------------------------------------------------------------------------------------- as it was before
+
+_STRIP_VALUES = ("name", "mute", "extrapolation", "blend_type", "use_auto_blend", "blend_in", "blend_out", "influence")
+
+
+def snapshot(owner: bpy.types.ID) -> list[tuple]:
+    """Our strips on a data-block, for ``revert``."""
+    return [
+        (clip.track.name, clip.track.mute, clip.strip.action, compat.slot_of(clip.strip),
+         (clip.strip.frame_start, clip.strip.frame_end, clip.strip.action_frame_start, clip.strip.action_frame_end),
+         {name: getattr(clip.strip, name) for name in _STRIP_VALUES})
+        for clip in clips(owner)
+    ]  # fmt: skip
+
+
+def revert(owner: bpy.types.ID, strips: list[tuple]) -> None:
+    """Bring our strips on a data-block back to a snapshot. Their actions must still be there."""
+    for clip in list(clips(owner)):
+        drop(clip, and_action=False)
+    tracks: dict[str, bpy.types.NlaTrack] = {}
+    for name, mute, action, slot, bounds, values in strips:
+        if name not in tracks:
+            tracks[name] = owner.animation_data.nla_tracks.new()
+            tracks[name].name, tracks[name].mute = name, mute
+        strip = _add_strip(tracks[name], action, slot, *bounds)
+        for key, value in values.items():
+            setattr(strip, key, value)
+    _drop_empty(owner)
+
+
+def values_of(owner: bpy.types.ID, data_paths: set[str]) -> dict[str, Any]:
+    """The present values of properties, as JSON takes them."""
+    values = {}
+    for path in data_paths:
+        value = owner.path_resolve(path)
+        values[path] = list(value) if hasattr(value, "__len__") else value
+    return values
+
+
+def restore_values(owner: bpy.types.ID, values: Mapping[str, Any]) -> None:
+    """Set properties to what ``values_of`` returned; those that are gone are passed over."""
+    for path, value in values.items():
+        holder, _, name = path.rpartition(".")
+        try:
+            setattr(owner.path_resolve(holder), name, value)
+        except ValueError:
+            continue
+
+
+def _drop_empty(owner: bpy.types.ID) -> None:
+    """Remove animation data that holds nothing, as on a data-block that was never animated."""
+    data = owner.animation_data
+    if data is not None and data.action is None and not len(data.nla_tracks) and not len(data.drivers):
+        owner.animation_data_clear()
+
+
+def _take(clip: Clip) -> Take:
+    record, strip = clip.record, clip.strip
+    return Take(
+        id=record["id"],
+        name=strip.action.name,
+        seed=record["seed"],
+        start=record["start"] + strip.frame_start - strip.action_frame_start,
+        step=record["step"],
+        frames=record["frames"],
+        number=record["number"],
+        head_model=record["head_model"],
+        parts=Parts(**record["parts"]),
+        strengths=Strengths(**record["strengths"]),
+        gaze_seed=record["gaze_seed"],
+        settings=record["settings"],
+        active=clip.plays,
+    )
