@@ -43,7 +43,8 @@ def dataset(tmp_path_factory) -> Dataset:
 
 
 def vqvae_stage(dataset: Dataset, **changes) -> GazeVQVAETraining:
-    return GazeVQVAETraining(dataset, GazeVQVAEStage(model=VQVAE, loop=dataclasses.replace(LOOP, **changes), reset_after=2))
+    stage = GazeVQVAEStage(model=VQVAE, loop=dataclasses.replace(LOOP, **changes), reset_after=2)
+    return GazeVQVAETraining(dataset, stage)
 
 
 def gaze_stage(dataset: Dataset, vqvae, **changes) -> SpeechToGazeTraining:

@@ -19,7 +19,7 @@ from talkingeyes_blender.errors import Cancelled, TalkingEyesError
 from talkingeyes_blender.worker import client, interpreters, protocol
 from talkingeyes_blender.worker.client import Task, Worker
 
-DOUBLE = Path(__file__).with_name("worker_double.py")
+DOUBLE = Path(__file__).with_name("_worker_double.py")
 
 
 @pytest.fixture

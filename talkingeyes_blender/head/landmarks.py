@@ -9,9 +9,11 @@ import numpy as np
 # are positions in that list of 51. "Right" is the subject's right, which is the viewer's left.
 RIGHT_BROW = np.arange(0, 5)
 LEFT_BROW = np.arange(5, 10)
+BROWS = np.arange(0, 10)
 NOSE = np.arange(10, 19)
 RIGHT_EYE = np.arange(19, 25)
 LEFT_EYE = np.arange(25, 31)
+EYES = np.arange(19, 31)
 OUTER_LIP = np.arange(31, 43)
 INNER_LIP = np.arange(43, 51)
 

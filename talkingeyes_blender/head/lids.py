@@ -8,7 +8,6 @@ goes along the less the further it lies from the margin.
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import dataclasses
 import heapq
 
 import numpy as np
@@ -44,7 +43,7 @@ def lid_shapes(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
     """
     lids, follow = np.zeros((2, len(head.vertices), 3, 2), np.float32)
     for side, (name, joint) in enumerate((("left", LEFT_EYE), ("right", RIGHT_EYE))):
-        eye = _Eye.of(head, name, joint)
+        eye = _Eye(head, name, joint)
         lids[eye.skin, :, side] = eye.shut()
         follow[eye.skin, :, side] = eye.followed()
     return lids, follow
@@ -65,67 +64,43 @@ def penetration(head: HeadModel, vertices: np.ndarray, joint: int) -> float:
 
     Faces are sampled, not only their corners; a negative number is the least distance. The head must not be turned.
     """
-    centre, radius, indices = eyeball(head, joint)
-    triangles = _outer_triangles(head, centre, radius, indices)
+    centre, radius, _ = eyeball(head, joint)
+    triangles = _outer_triangles(head, centre, radius)
     return float(radius - np.linalg.norm(_SAMPLES @ vertices[triangles] - centre, axis=-1).min())
 
 
-@dataclasses.dataclass
 class _Eye:
-    """One eye in its own coordinates: ``turn`` about the axis through its corners (up positive), ``along`` that axis.
+    """One eye and the skin round it.
 
-    Both are angles of the direction from the eyeball's centre; with the distance r they give the point.
+    Points are also told in the eye's own coordinates, (..., 3): the angle ``along`` the axis through its corners, the
+    ``turn`` about that axis (up is positive), and the distance from the eyeball's centre. Turning a lid changes the
+    second one alone.
     """
 
-    centre: np.ndarray
-    radius: float
-    frame: np.ndarray
-    """Rows: along (inner to outer corner), up, forward."""
-    skin: np.ndarray
-    """(N,) vertex indices of the skin near the eye."""
-    points: np.ndarray
-    """(N, 3) their places."""
-    triangles: np.ndarray
-    """(M, 3) faces outside of the eyeball, as positions in ``skin``."""
-    ring: np.ndarray
-    """Both margins, as positions in ``skin``."""
-    edges: np.ndarray
-    """(K, 2) edges between positions in ``skin``."""
-    margins: dict[str, np.ndarray]
-    """'upper' and 'lower': (64, 3) along, turn, r at equal shares of the margin's length, from the inner corner."""
-    pull: dict[str, np.ndarray]
-    """'upper' and 'lower': (N,) how much of that lid's motion each vertex makes, 0 to 1."""
-    plate: np.ndarray
-    """(N,) whether a vertex belongs to the stiff part of a lid, along its margin."""
-
-    @classmethod
-    def of(cls, head: HeadModel, name: str, joint: int) -> _Eye:
-        centre, radius, ball = eyeball(head, joint)
-        ring = head.landmarks[f"{name}_lids"]
-        corners = head.vertices[head.landmarks["face"][EYE_CORNERS[name]]]
-        # Inner and outer by distance from the middle of the face: iBUG counts them from the viewer's left.
+    def __init__(self, head: HeadModel, name: str, joint: int) -> None:
+        self.centre, self.radius, _ = eyeball(head, joint)
+        # iBUG counts corners and lids from the viewer's left; here the ones nearer to the nose come first.
+        face = head.vertices[head.landmarks["face"]]
+        corners, pairs = face[EYE_CORNERS[name]], face[LID_PAIRS[name]]
         corners = corners[np.argsort(np.abs(corners[:, 0]))]
-        along = _unit(corners[1] - corners[0])
-        forward = head.vertices[ring].mean(0) - centre
-        forward = _unit(forward - along * (forward @ along))
-        up = np.cross(forward, along)
-        frame = np.stack([along, up * np.sign(up[1]), forward])
-
-        skin = np.setdiff1d(
-            np.flatnonzero(np.linalg.norm(head.vertices - centre, axis=1) < 3 * radius),
-            np.flatnonzero(head.weights[:, LEFT_EYE:].sum(1) > 0.5),
-        )
-        place = np.full(len(head.vertices), -1)
-        place[skin] = np.arange(len(skin))
-        triangles = place[_outer_triangles(head, centre, radius, ball)]
-        triangles = triangles[(triangles >= 0).all(1)]
-        edges = _edges(head.faces, place)
-        eye = cls(centre, radius, frame, skin, head.vertices[skin], triangles, place[ring], edges, margins={}, pull={},
-                  plate=np.zeros(len(skin), bool))
-        pairs = head.vertices[head.landmarks["face"][LID_PAIRS[name]]]
         pairs = pairs[np.argsort(np.abs(pairs[:, 0, 0]))]
-        eye._find_lids(corners, {"upper": pairs[:, 0], "lower": pairs[:, 1]})
-        return eye
+        ring = head.landmarks[f"{name}_lids"]
+        self.frame = self._axes(corners, head.vertices[ring].mean(0))
+
+        near = np.linalg.norm(head.vertices - self.centre, axis=1) < 3 * self.radius
+        self.skin = np.flatnonzero(near & (head.weights[:, LEFT_EYE:].sum(1) < 0.5))
+        self.points = head.vertices[self.skin]
+        place = np.full(len(head.vertices), -1)
+        place[self.skin] = np.arange(len(self.skin))
+        self.edges = _edges(head.faces, place)
+        self.triangles = place[_outer_triangles(head, self.centre, self.radius)]
+        self.margins: dict[str, np.ndarray] = {}
+        """'upper' and 'lower': (64, 3) along, turn and distance from the inner to the outer corner."""
+        self.pull: dict[str, np.ndarray] = {}
+        """'upper' and 'lower': (N,) how much of that lid's motion each vertex makes, 0 to 1."""
+        self.plate = np.zeros(len(self.skin), bool)
+        """(N,) whether a vertex belongs to the stiff part of a lid, along its margin."""
+        self._find_lids(place[ring], corners, {"upper": pairs[:, 0], "lower": pairs[:, 1]})
 
     def shut(self) -> np.ndarray:
         """(N, 3) displacement of the skin with the lids shut."""
@@ -149,29 +124,36 @@ class _Eye:
             moves[lid][:, 1] = -angle * (opening / opening.max()) ** 0.75
         return self._moved(moves)
 
-    def _nearest(self, curve: np.ndarray, point: np.ndarray) -> int:
-        return int(np.linalg.norm(self.points[curve] - point, axis=1).argmin())
+    def _axes(self, corners: np.ndarray, margin: np.ndarray) -> np.ndarray:
+        """Rows: along (inner to outer corner), up, forward."""
+        along = _unit(corners[1] - corners[0])
+        forward = margin - self.centre
+        forward = _unit(forward - along * (forward @ along))
+        up = np.cross(forward, along)
+        return np.stack([along, up * np.sign(up[1]), forward])
 
-    def _find_lids(self, corners: np.ndarray, marks: dict[str, np.ndarray]) -> None:
-        place, ring, edges = self._spherical(self.points), self.ring, self.edges
-        ends = [ring[self._nearest(ring, corner)] for corner in corners]
-        start = int(np.flatnonzero(ring == ends[0])[0])
-        ring = np.roll(ring, -start)
-        split = int(np.flatnonzero(ring == ends[1])[0])
-        halves = ring[: split + 1], np.append(ring[split:], ring[0])[::-1]
-        if place[halves[0], 1].mean() < place[halves[1], 1].mean():
-            halves = halves[::-1]
-        lengths = edges, np.linalg.norm(self.points[edges[:, 0]] - self.points[edges[:, 1]], axis=1)
-        distances = [_distances(half, *lengths, len(self.points)) for half in halves]
-        nearer = distances[0] <= distances[1]
+    def _find_lids(self, ring: np.ndarray, corners: np.ndarray, marks: dict[str, np.ndarray]) -> None:
+        place = self._spherical(self.points)
+        first, last = (self._nearest(ring, corner) for corner in corners)
+        ring = np.roll(ring, -first)
+        split = (last - first) % len(ring)
+        halves = [ring[: split + 1], np.append(ring[split:], ring[0])[::-1]]
+        halves.sort(key=lambda half: -place[half, 1].mean())
+        lengths = np.linalg.norm(self.points[self.edges[:, 0]] - self.points[self.edges[:, 1]], axis=1)
+        distances = np.stack([_distances(half, self.edges, lengths, len(self.points)) for half in halves])
+        # What lies as near to one lid as to the other, beyond the corners, belongs to both by half.
+        own = 1 - _fall(distances[::-1] / np.maximum(distances.sum(0), 1e-9))
+        along_skin = np.maximum(distances / self.radius - _PLATE, 0)
         # Skin further out than this does not slide over the eyeball any more.
         height = (place[:, 2] - self.radius) / (_DEPTH * self.radius)
-        for lid, half, distance, own in zip(("upper", "lower"), halves, distances, (nearer, ~nearer), strict=True):
-            curve = self._spherical(self.points[half])
-            self.margins[lid] = _resampled(curve, [self._nearest(half, point) for point in marks[lid]])
-            distance = np.maximum(distance / self.radius - _PLATE, 0)
-            self.pull[lid] = _fall(distance / _REACH[lid]) * _fall(height) * own
-            self.plate |= own & (distance == 0) & (height < 0.25)
+        for i, (lid, half) in enumerate(zip(("upper", "lower"), halves, strict=True)):
+            at = [self._nearest(half, point) for point in marks[lid]]
+            self.margins[lid] = _resampled(place[half], at)
+            self.pull[lid] = _fall(along_skin[i] / _REACH[lid]) * _fall(height) * own[i]
+            self.plate |= (along_skin[i] == 0) & (height < 0.25)
+
+    def _nearest(self, vertices: np.ndarray, point: np.ndarray) -> int:
+        return int(np.linalg.norm(self.points[vertices] - point, axis=1).argmin())
 
     def _moved(self, moves: dict[str, np.ndarray]) -> np.ndarray:
         """Displacement (N, 3) for moves (64, 3) of the two margins in along, turn and r."""
@@ -188,7 +170,6 @@ class _Eye:
 
     def _kept_outside(self, place: np.ndarray, moved: np.ndarray) -> np.ndarray:
         """Points of ``place``, raised until the straight way to them keeps clear of the eyeball."""
-        ways = self._spherical(self.points)[:, 2]
         of = self.triangles[moved[self.triangles].any(1)]
         # What lies closer at rest, such as the inner edge of the margin, need not lift off.
         at_rest = np.linalg.norm(_SAMPLES @ self.points[of] - self.centre, axis=-1)
@@ -204,7 +185,7 @@ class _Eye:
                 break
             raised = np.zeros(len(place))
             np.maximum.at(raised, of.ravel(), np.repeat(np.maximum(depth, 0), 3))
-            place[:, 2] += np.where(moved & (ways > 0), 0.7 * raised, 0)
+            place[:, 2] += np.where(moved, 0.7 * raised, 0)
         return np.where(moved[:, None], self._cartesian(place), self.points)
 
     def _spherical(self, points: np.ndarray) -> np.ndarray:
@@ -218,7 +199,7 @@ class _Eye:
         return self.centre + length[:, None] * local @ self.frame
 
 
-def _outer_triangles(head: HeadModel, centre: np.ndarray, radius: float, ball: np.ndarray) -> np.ndarray:
+def _outer_triangles(head: HeadModel, centre: np.ndarray, radius: float) -> np.ndarray:
     """Triangles of the skin near an eyeball that lie wholly outside of it at rest."""
     near = np.linalg.norm(head.vertices - centre, axis=1)
     near[head.weights[:, LEFT_EYE:].sum(1) > 0.5] = np.inf

@@ -27,9 +27,10 @@ class Material:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HeadModel:
-    """A linear blend-skinned head in FLAME's layout and frame: metres, +X the subject's left, +Y up, +Z out of the face.
+    """A linear blend-skinned head in FLAME's layout.
 
-    V vertices, F faces, S identity shapes, E expressions; five joints in the order of ``JOINTS``.
+    Its frame is FLAME's too: metres, +X the subject's left, +Y up, +Z out of the face. V vertices, F faces,
+    S identity shapes, E expressions; five joints in the order of ``JOINTS``.
     """
 
     name: str

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _HINT = "Choose a FLAME model (.pkl or .npz) as its publisher offers it."
 _LARGEST = 4 * 2**30
 _FLAME_EXPRESSIONS = 100
+_ROUNDING = 1e-6
 
 
 def read_head(path: str | os.PathLike) -> HeadModel:
@@ -63,7 +64,8 @@ def _values(path: Path) -> dict[str, Any]:
         log.debug("%s is not a head model", path, exc_info=True)
         raise TalkingEyesError(f"{path.name} is neither a pickle nor an npz, or it is damaged.", _HINT) from error
     if not isinstance(values, dict):
-        raise TalkingEyesError(f"{path.name} holds a {type(values).__name__.strip('_')}, not a head model.", _HINT)
+        kind = type(values).__name__.strip("_")
+        raise TalkingEyesError(f"{path.name} holds one value of the type '{kind}', not a head model.", _HINT)
     return values
 
 
@@ -123,7 +125,7 @@ def _head(values: dict[str, Any], name: str) -> HeadModel:
         faces=faces,
         shape_basis=shapes,
         expression_basis=expressions,
-        pose_basis=_numbers(values, "posedirs", (count, 3, 9 * (len(JOINTS) - 1)), np.float32),
+        pose_basis=_correctives(values, count),
         weights=np.maximum(weights, 0) / np.maximum(weights, 0).sum(1, keepdims=True),
         joint_regressor=_numbers(values, "J_regressor", (len(JOINTS), count)),
         identity=_text(values, "identity") or basis_identity(expressions),
@@ -187,8 +189,17 @@ def _bases(values: dict[str, Any], count: int) -> tuple[np.ndarray, np.ndarray]:
             "Use the whole model (300 + 100 columns), or add the number of identity shapes as 'shape_count'.",
         )
     if not 0 <= shapes <= columns:
-        raise TalkingEyesError(f"The file counts {shapes} identity shapes among {columns} columns of 'shapedirs'.", _HINT)
+        raise TalkingEyesError(
+            f"The file counts {shapes} identity shapes among {columns} columns of 'shapedirs'.", _HINT
+        )
     return np.ascontiguousarray(both[:, :, :shapes]), np.ascontiguousarray(both[:, :, shapes:])
+
+
+def _correctives(values: dict[str, Any], count: int) -> np.ndarray:
+    basis = _numbers(values, "posedirs", (count, 3, 9 * (len(JOINTS) - 1)), np.float32)
+    # FLAME's eyes have no correctives but rounding, 0.2 micrometres of it; a rig need not carry keys for that.
+    basis[:, :, np.abs(basis).max((0, 1)) < _ROUNDING] = 0
+    return basis
 
 
 def _landmarks(values: dict[str, Any], count: int) -> dict[str, np.ndarray]:
@@ -218,7 +229,9 @@ def _materials(values: dict[str, Any], faces: int) -> dict[str, Any]:
     if of_face.min() < 0 or of_face.max() >= count:
         raise TalkingEyesError("'face_material' names materials that the file does not hold.", _HINT)
     materials = tuple(
-        Material(names[i], tuple(map(float, colors[i])), **{k: float(v[i]) for k, v in numbers.items() if v is not None})
+        Material(
+            names[i], tuple(map(float, colors[i])), **{k: float(v[i]) for k, v in numbers.items() if v is not None}
+        )
         for i in range(count)
     )
     return {"face_material": of_face, "materials": materials}
@@ -227,9 +240,7 @@ def _materials(values: dict[str, Any], faces: int) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------- single values
 
 
-def _numbers(
-    values: dict[str, Any], key: str, shape: tuple[int | None, ...], dtype: type = np.float64
-) -> np.ndarray:
+def _numbers(values: dict[str, Any], key: str, shape: tuple[int | None, ...], dtype: type = np.float64) -> np.ndarray:
     """The array at ``key``, finite, of ``shape`` (None: any length) and cast; else TalkingEyesError."""
     if key not in values:
         raise TalkingEyesError(f"The key '{key}' is missing.", _HINT)
@@ -246,7 +257,7 @@ def _numbers(
         cast = array.astype(dtype)
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and np.isfinite(cast).all()):
         raise TalkingEyesError(f"'{key}' holds values that are not numbers.", _HINT)
-    return np.ascontiguousarray(cast)
+    return cast.copy(order="C") if not cast.flags.c_contiguous else cast
 
 
 def _optional(

@@ -1,4 +1,4 @@
-"""Posing a head: shapes, pose correctives and linear blend skinning as in FLAME (Li et al. 2017, Eqs. 1-3), in numpy."""
+"""Posing a head in numpy: shapes, pose correctives, linear blend skinning, as in FLAME (Li et al. 2017, Eqs. 1-3)."""
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations

@@ -56,6 +56,13 @@ class Body:
         """Vertices of a patch's ring at full resolution, starting where the cage's ring starts."""
         return self.subdivision.refine_loop(self.cage.rings[patch.name, side][ring])
 
+    def ring_and_cap(self, patch, side: int, first: int) -> np.ndarray:
+        """(n,) bool: within a capped patch from its ring ``first`` inwards."""
+        inside = np.zeros(len(self.cage))
+        inside[self.cage.rings[patch.name, side][first:]] = 1
+        inside[self.cage.cap(patch, side)] = 1
+        return self.subdivision.apply(inside) > 0.5
+
 
 def build_body(character: Character, with_motions: bool = True) -> Body:
     """Place, refine and, unless only the head's shape is asked for, animate the skin of ``character``."""
@@ -92,6 +99,7 @@ def _surface_masks(cage: Cage, subdivision: Subdivision) -> tuple[np.ndarray, np
     relaxed[cage.select(lambda row, column: 12 <= row <= 16 and column <= 3)] = 0
     for side in (LEFT, RIGHT):
         relaxed[cage.rings[NOSTRIL.name, side][0]] = 0
+    relaxed[cage.select(lambda row, column: 13 <= row <= 16 and column == 4)] = 0
     return subdivision.apply(surface) > 0.999, subdivision.apply(relaxed) > 0.999
 
 

@@ -18,7 +18,7 @@ from .arkit import EXPRESSIONS, STANDIN
 from .model import PARENTS
 from .standin import STANDIN_FILE
 from .standin_body import LID_MOTIONS, Body, build_body, lid_margin
-from .standin_cage import CONTACT, EYE, LID_MARGIN, MOUTH, VERMILION
+from .standin_cage import CONTACT, EYE, LID_MARGIN, MOUTH, NOSTRIL, VERMILION
 from .standin_character import LEFT, MATERIALS, MILLIMETRE, RIGHT, Character
 from .standin_eyes import eye_parts, landmark_pupil
 from .standin_hair import brow_curve, brow_parts, hair_part, shirt_part
@@ -39,6 +39,10 @@ _BLUSH = (  # centre, radii (mm), strength
     ((78, 2, -54), (14, 30, 22), 0.14),
     ((0, -58, 44), (18, 10, 20), 0.05),
 )
+_INNER_CORNER = EYE.points
+"""Place of the eye's inner corner in a ring at full resolution."""
+_NOSTRIL_SHADE = 0.4
+
 _BLUSH_COLOUR = np.array([0.12, 1.0, 0.85])
 """How much blush takes from red, green and blue."""
 
@@ -130,6 +134,11 @@ def _tint(body: Body, parts: list[Part]) -> np.ndarray:
         for side in (LEFT, RIGHT) if centre[0] else (LEFT,):
             near = np.exp(-(((body.points - np.array(centre) * [side, 1, 1]) / radii) ** 2).sum(1))
             tint -= strength * near[:, None] * _BLUSH_COLOUR
+    for side in (LEFT, RIGHT):
+        corner = body.subdivision.refine_loop(body.cage.rings[EYE.name, side][LID_MARGIN])[_INNER_CORNER]
+        near = np.exp(-((np.linalg.norm(body.points - body.points[corner], axis=1) / 3.5) ** 2))
+        tint -= 0.30 * near[:, None] * _BLUSH_COLOUR
+        tint[body.ring_and_cap(NOSTRIL, side, 3)] *= _NOSTRIL_SHADE
     return np.concatenate([tint, *(np.ones_like(p.points) if p.tint is None else p.tint for p in parts)])
 
 

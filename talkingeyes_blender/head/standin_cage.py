@@ -62,7 +62,7 @@ class Patch:
 
 
 EYE = Patch("eye", 8, 12, 3, 11, rings=8, capped=False)
-NOSTRIL = Patch("nostril", 14, 16, 1, 3, rings=4)
+NOSTRIL = Patch("nostril", 14, 16, 1, 3, rings=6)
 MOUTH = Patch("mouth", 17, 21, -4, 4, rings=12, paired=False)
 EAR = Patch("ear", 10, 15, 13, 16, rings=10)
 PATCHES = (EYE, NOSTRIL, MOUTH, EAR)
@@ -78,7 +78,7 @@ def _ring_material(patch: Patch, ring: int, place: int) -> str:
     """Material of the faces between ``ring`` and ``ring`` + 1, at ``place`` round the ring."""
     if patch is MOUTH:
         return "skin" if ring < VERMILION else "lips" if ring < BEHIND_LIPS else "mouth"
-    if patch is EYE and ring == LID_FRONT and 1 <= place < patch.points // 2 - 1:
+    if patch is EYE and ring == LID_FRONT and place < patch.points // 2 - 2:
         return "lash"
     if patch is NOSTRIL and ring >= 2:
         return "mouth"

@@ -35,10 +35,10 @@ class Character:
     iris: float = 35.5
     pupil: float = 17.5
     """Half angles of iris and pupil seen from the eyeball's centre, degrees."""
-    lid_width: float = 60.0
+    lid_width: float = 61.0
     """Half angle of the slit between the lids, degrees of azimuth on the eyeball."""
-    upper_lid: float = 25.0
-    lower_lid: float = 28.0
+    upper_lid: float = 25.5
+    lower_lid: float = 29.5
     """Elevation of the lid margins above and below the axis: the upper lid covers the top of the iris (a bare iris
     stares), the lower one touches its bottom."""
     lid_tilt: float = 4.0
@@ -47,9 +47,9 @@ class Character:
     """Elevation at which the shut lids meet: two thirds of the way down, as in people."""
     mouth_height: float = -38.5
     """Y of the line of the lips."""
-    mouth_width: float = 22.5
+    mouth_width: float = 21.5
     """Half the width of the lips' line."""
-    smile: float = 3.0
+    smile: float = 3.6
     """How much higher the corners of the resting mouth are than its middle: enough to look friendly, too little to smile."""
 
     jaw_width: float = 0.0
@@ -80,7 +80,7 @@ def _linear(hex_color: str) -> tuple[float, float, float]:
 
 MATERIALS = (
     Material("skin", _linear("efba98"), roughness=0.52, subsurface=0.22),
-    Material("lips", _linear("d48a7a"), roughness=0.40, subsurface=0.22),
+    Material("lips", _linear("d18b7b"), roughness=0.40, subsurface=0.22),
     Material("sclera", _linear("f3f0eb"), roughness=0.16),
     Material("iris", _linear("4b93b8"), roughness=0.14),
     Material("limbus", _linear("23506f"), roughness=0.14),

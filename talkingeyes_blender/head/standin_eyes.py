@@ -11,7 +11,7 @@ from .standin_character import LEFT, MATERIAL, Character
 from .standin_lids import CORNEA, from_sphere, to_sphere
 from .standin_part import TRIANGLE, Part, materials, one_joint, sheet
 
-SEGMENTS = 28
+SEGMENTS = 36
 """Points round the eyeball's axis."""
 
 LIMBUS = 3.5
@@ -41,7 +41,7 @@ def _eyeball(character: Character) -> Part:
     iris, pupil, sharp = character.iris, character.pupil, 0.4
     bands = (  # end of the band, degrees from the axis, and its material
         (6.0, "pupil"), (12.0, "pupil"), (pupil - sharp, "pupil"), (pupil + sharp, "pupil"),
-        (0.5 * (pupil + iris) - 2, "iris"), (iris - LIMBUS - sharp, "iris"), (iris - LIMBUS + sharp, "iris"),
+        (pupil + 2.5, "iris"), (0.5 * (pupil + iris), "iris"), (iris - LIMBUS - sharp, "iris"), (iris - LIMBUS + sharp, "iris"),
         (iris - sharp, "limbus"), (iris + sharp, "limbus"),
         *((float(d), "sclera") for d in (41, 49, 59, 72, 88, 108, 135)),
     )  # fmt: skip
@@ -81,8 +81,11 @@ def _eye_tint(character: Character, points: np.ndarray) -> np.ndarray:
     degrees = np.degrees(np.arccos(np.clip(points[:, 2] / np.linalg.norm(points, axis=1), -1, 1)))
     in_iris = (degrees < character.iris) & (degrees > character.pupil - 1)
     shade = 1 - 0.32 * np.clip((height - 0.05) / 0.40, 0, 1)
-    glow = np.where(in_iris, 0.78 + 0.75 * np.clip((0.15 - height) / 0.55, 0, 1), 1.0)
-    return np.repeat((shade * glow)[:, None], 3, 1)
+    glow = 0.72 + 0.75 * np.clip((0.15 - height) / 0.55, 0, 1)
+    turn = np.arctan2(points[:, 1], points[:, 0])
+    rays = 1 + 0.13 * np.sin(9 * turn + 1) * np.sin(4 * turn + 0.4)
+    ring = 1 + 0.30 * np.exp(-(((degrees - character.pupil - 4) / 4) ** 2))  # lighter round the pupil
+    return np.repeat((shade * np.where(in_iris, glow * rays * ring, 1.0))[:, None], 3, 1)
 
 
 def landmark_pupil(part: Part) -> int:
@@ -94,7 +97,7 @@ def _lashes(body: Body) -> Part:
     """Lashes of the left upper lid as one dark wedge on its edge, longest outside, that keeps the lid's motion."""
     character = body.character
     front = body.cage.rings[EYE.name, LEFT][LID_FRONT]
-    line = body.subdivision.refine_loop(front[: EYE.points // 2 + 1], closed=False)
+    line = body.subdivision.refine_loop(front[: EYE.points // 2], closed=False)
     along = np.linspace(0, 1, len(line))  # outer corner to inner corner
     arch = np.sin(np.pi * along)
     length = 2.8 * arch**0.6 * (1.25 - 0.8 * along)

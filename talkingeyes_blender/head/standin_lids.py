@@ -25,11 +25,14 @@ SHUT_CLEARANCE = 2.1
 LID_GAP = 0.5
 """Half the elevation left between shut lids, degrees (0.15 mm), so that they touch without crossing."""
 
+TEAR_DUCT = 4.0, 2.0
+"""How far the inner corner is drawn towards the nose and down, degrees."""
+
 _ANGLES = 2 * np.pi * np.arange(EYE.points) / EYE.points
 SINE, COSINE = np.sin(_ANGLES), np.cos(_ANGLES)
 UPPER, LOWER = SINE > 0.01, SINE < -0.01
-BULGE = np.abs(SINE) ** 0.85
-"""Profile of a lid's margin from corner (0) to middle (1)."""
+BULGE = np.abs(SINE) ** 1.2
+"""Profile of a lid's margin from corner (0) to middle (1): between an ellipse (1) and two arcs that meet in a point (2)."""
 
 
 def to_sphere(character: Character, points: np.ndarray, side: int = LEFT) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -55,7 +58,8 @@ def almond(character: Character, width: float, upper, lower) -> tuple[np.ndarray
     azimuth = -1 + character.lid_width * width * COSINE
     skew = 1 + COSINE * np.where(LOWER, 0.10, np.where(UPPER, -0.07, 0.0))
     rise = np.where(SINE > 0, upper, -np.asarray(lower, float)) * BULGE * skew
-    return azimuth, character.lid_tilt * COSINE + rise
+    duct = np.clip(-COSINE, 0, 1) ** 12  # the tear duct draws the inner corner inwards and down
+    return azimuth - TEAR_DUCT[0] * duct, character.lid_tilt * COSINE + rise - TEAR_DUCT[1] * duct
 
 
 def rest_rings(character: Character, skin) -> list[np.ndarray]:

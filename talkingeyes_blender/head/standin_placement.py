@@ -50,12 +50,16 @@ _COLUMN_ANGLES = {  # row: (column, degrees round the head): denser at the eyes 
 _NOSE_COLUMN = 3.5
 """Distance of the nose's columns, mm."""
 
-_NOSTRIL_RIM = {  # (row, column): x and z on the nose's underside, mm
-    (15, 3): (9.4, 55.3), (14, 3): (8.4, 58.8), (14, 2): (5.8, 60.8), (14, 1): (3.3, 60.0),
-    (15, 1): (2.4, 56.2), (16, 1): (2.9, 52.2), (16, 2): (5.6, 50.8), (16, 3): (8.4, 51.6),
+_WING = {  # (row, column): a place near the skin round the nostril's base: wing, tip, columella, lip (mm)
+    (15, 3): (12.6, -11.0, 53.5), (14, 3): (10.4, -9.5, 59.0), (14, 2): (6.2, -11.8, 62.5), (14, 1): (2.8, -12.2, 63.0),
+    (15, 1): (1.7, -15.0, 57.0), (16, 1): (2.2, -16.5, 51.8), (16, 2): (6.2, -16.3, 50.5), (16, 3): (10.6, -15.3, 50.5),
+    (13, 4): (12.4, -4.0, 50.5), (14, 4): (14.8, -9.0, 50.0), (15, 4): (14.4, -13.0, 49.0), (16, 4): (12.6, -17.0, 48.5),
 }  # fmt: skip
-_NOSTRIL_RINGS = ((0.80, 0.5), (0.62, 2.2), (0.50, 5.0))
-"""Scale about the nostril's middle, and how high above its rim, mm, of each ring inside."""
+_NOSTRIL_EDGE = (  # x and z of the opening on the nose's underside, in the order of its ring (mm)
+    (9.6, 55.6), (8.6, 59.0), (5.9, 60.9), (3.4, 60.0), (2.6, 56.2), (3.1, 52.6), (5.8, 51.4), (8.6, 52.2),
+)  # fmt: skip
+_NOSTRIL_RINGS = ((0.86, 0.6), (0.70, 2.0), (0.62, 4.5), (0.5, 6.5))
+"""Scale about the nostril's middle, and how high above its edge, mm, of each ring inside."""
 
 _COLUMELLA = {14: (-11.5, 63.5), 15: (-14.5, 57.0), 16: (-16.0, 51.5)}
 """Row: y and z of the skin between the nostrils."""
@@ -126,16 +130,17 @@ def _place_nose(cage: Cage, places: np.ndarray, skin: Skin) -> np.ndarray:
         places[numbers] = skin.front(np.arange(-3, 4) * _NOSE_COLUMN, places[numbers, 1])
         fixed += numbers.tolist()
     spots = {cage.grid(row, 0): (0.0, y, z) for row, (y, z) in _COLUMELLA.items()}
-    for (row, column), (x, z) in _NOSTRIL_RIM.items():
+    for (row, column), (x, y, z) in _WING.items():
         for side in (LEFT, RIGHT):
-            spots[cage.grid(row, side * column)] = (side * x, -14.5, z)
+            spots[cage.grid(row, side * column)] = (side * x, y, z)
     numbers = np.array(list(spots))
     places[numbers] = skin.project(np.array(list(spots.values())), 20)
     for side in (LEFT, RIGHT):
         rings = cage.rings[NOSTRIL.name, side]
-        rim = places[rings[0]]
-        for ring, (scale, height) in enumerate(_NOSTRIL_RINGS, start=1):
-            places[rings[ring]] = rim.mean(0) + scale * (rim - rim.mean(0)) + (0, height, 0)
+        edge = skin.project(np.array([(side * x, -14.8, z) for x, z in _NOSTRIL_EDGE]), 20)
+        places[rings[1]] = edge
+        for ring, (scale, height) in enumerate(_NOSTRIL_RINGS, start=2):
+            places[rings[ring]] = edge.mean(0) + scale * (edge - edge.mean(0)) + (0, height, 0)
     return np.array(fixed + numbers.tolist())
 
 

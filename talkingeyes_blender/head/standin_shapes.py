@@ -122,14 +122,16 @@ class Sculptor:
 
     def _jaw_forward(self) -> np.ndarray:
         """The lower jaw pushed ahead: everything by its weight to the jaw."""
-        return self.weights[:, JAW, None] * np.array([0.0, -0.8, 6.5])
+        return self.weights[:, JAW, None] * np.array([0.0, 0.9, 6.5])
 
     def _open_jaw_sculpt(self) -> np.ndarray:
-        """An open mouth is taller than wide: corners and cheeks come in, the lower lip leaves the teeth a little."""
+        """An open mouth is an oval: its corners come in, and the lower lip leaves the teeth a little."""
+
         def motion(ring):
             corner = np.abs(COSINE) ** 3
-            drop = np.where(LOWER, -1.6 * HEIGHT**2, 0.0)
-            return -2.6 * COSINE * corner, drop, np.where(LOWER, 0.6, 0.2) * HEIGHT - 0.5 * corner
+            drop = np.where(LOWER, -1.8, 0.8) * HEIGHT**3
+            rounding = np.where(LOWER, 2.2, -1.8) * 2 * HEIGHT * np.abs(COSINE)
+            return -3.2 * COSINE * corner, drop + rounding, np.where(LOWER, 0.6, 0.2) * HEIGHT - 0.5 * corner
 
         return self._lips(motion)
 
@@ -212,8 +214,10 @@ class Sculptor:
         cheek = self._grid((14, 8), (14, 9), (15, 8))
         frown = Handles(3).add(self._grid((22, 2), (22, 3)), (0.0, 1.2, 0.4))
         smile = self._lips(
-            lambda ring: (7.5 * corner, 7.0 * corner**1.4, -5.0 * corner**1.5),
-            with_border, Handles(3).add(cheek, (1.5, 3.4, 3.0)),
+            lambda ring: tuple(
+                (0.7 if ring == 2 else 1.0) * part for part in (7.8 * corner, 5.4 * corner**1.35, -4.4 * corner**1.5)
+            ),
+            with_border, Handles(3).add(cheek, (1.5, 3.6, 3.2)),
         )  # fmt: skip
         args = self.cage, self.places, self.character
         return {
@@ -273,7 +277,9 @@ class Sculptor:
         return {
             "browInnerUp": self._brow_shape(lambda x: (0.0, 7.0 * inner(x) * smoothstep(np.abs(x), -9, 9), 0.8 * inner(x))),
             "browDownLeft": self._brow_shape(
-                lambda x: (-2.2 * left(x) * inner(x), -5.5 * left(x) * (1 - 0.45 * smoothstep(x, 30, 60)), left(x))
+                lambda x: (
+                    -2.6 * left(x) * inner(x), -7.0 * left(x) * (1 - 0.5 * smoothstep(x, 26, 56)), 1.6 * left(x)
+                )
             ),
             "browOuterUpLeft": self._brow_shape(lambda x: (0.0, 6.5 * outer(x), 0.3 * outer(x))),
         }
@@ -288,7 +294,7 @@ class Sculptor:
         args = self.cage, self.places, self.character
         return {
             "cheekPuff": self._cheek_puff(),
-            "cheekSquintLeft": self._cheek_raise() + 0.55 * standin_lids.squint(*args),
+            "cheekSquintLeft": 1.2 * self._cheek_raise() + 0.6 * standin_lids.squint(*args),
             "noseSneerLeft": self._nose_sneer(),
         }
 
@@ -309,9 +315,9 @@ class Sculptor:
         outer = smoothstep(self.places[rings, 0], 1.0, 9.0)
         handles = self._handles()
         for numbers, gain in zip(rings, outer, strict=True):
-            handles.add(numbers, gain[:, None] * np.array([0.8, 3.0, -0.4]))
-        handles.add(self._grid((13, 4), (14, 4), (15, 4)), (0.8, 3.2, 0.4))
-        handles.add(self._grid((12, 3), (12, 4), (13, 3)), (0.0, 2.0, 0.6))
+            handles.add(numbers, gain[:, None] * np.array([1.0, 4.0, -0.4]))
+        handles.add(self._grid((13, 4), (14, 4), (15, 4)), (1.0, 4.2, 0.6))
+        handles.add(self._grid((12, 3), (12, 4), (13, 3)), (0.0, 3.0, 0.9))
         lip = LEFT_SHARE * UPPER * HEIGHT
         for ring in range(1, 9):
             gain = {1: 0.9, 2: 0.8, 8: 0.5}.get(ring, 0.6)

@@ -57,14 +57,14 @@ class Skin:
         d = ellipsoid(p, (0, 48, -44), (71, 80, 89))
         d = smooth_union(d, ellipsoid(p, (0, -2, -10), (59, 58, 60)), 30)
         d = smooth_union(d, ellipsoid(p, (0, -36, 15), (40, 31, 38)), 26)
-        d = smooth_union(d, ellipsoid(p, (0, -55 - c.chin, 27), (23 + 0.5 * c.jaw_width, 17, 19.5)), 24)
+        d = smooth_union(d, ellipsoid(p, (0, -56 - c.chin, 29.5), (20.5 + 0.5 * c.jaw_width, 17, 19.5)), 24)
         cheek = (30 + 0.6 * c.cheeks, -14, 20.5 + 0.3 * c.cheeks)
-        d = smooth_union(d, pairs(ellipsoid, cheek, (26, 24.5, 25)), 26)
-        jaw = (46 + c.jaw_width, -20, -36), (19 + c.jaw_width, -50 - 0.5 * c.chin, 15), 14, 15
+        d = smooth_union(d, pairs(ellipsoid, cheek, (27, 26, 25)), 26)
+        jaw = (46.5 + c.jaw_width, -9, -41), (19 + c.jaw_width, -50 - 0.5 * c.chin, 15), 14, 15
         d = smooth_union(d, pairs(capsule, *jaw), 30)
         d = smooth_union(d, pairs(ellipsoid, (26, 47, 21 + c.brow), (27, 12, 22)), 20)
         d = smooth_union(d, capsule(p, (0, -60, -52), (0, -215, -62), 33, 38), 44)
-        d = smooth_union(d, ellipsoid(p, (0, -186, -61), (108, 44, 47)), 50)
+        d = smooth_union(d, ellipsoid(p, (0, -178, -61), (110, 44, 47)), 50)
         d = smooth_difference(d, pairs(ellipsoid, c.eye_centre + (1, 3, 19), (19, 16, 10)), 14)
         d = self._with_nose(d, p, pairs)
         return d + self._philtrum(p)
@@ -74,7 +74,7 @@ class Skin:
         d = smooth_union(d, capsule(p, (0, 26, 37), (0, -3, 54 + 0.7 * c.nose), 5.0 + 0.2 * c.nostrils, 6.2), 16)
         d = smooth_union(d, ellipsoid(p, (0, -6.5, 58 + c.nose), (8.8, 7.4, 8.2)), 9)
         wing = (9.2 + c.nostrils, -10.0, 52.0 + 0.4 * c.nose), (5.4, 5.0, 6.6)
-        return smooth_union(d, pairs(ellipsoid, *wing), 6)
+        return smooth_union(d, pairs(ellipsoid, *wing), 4.5)
 
     def _philtrum(self, p: np.ndarray) -> np.ndarray:
         """The groove between nose and upper lip with its two ridges, as a change of distance in mm."""

@@ -11,7 +11,7 @@ from .standin_part import Part, materials, one_joint, sheet
 
 TEETH = 8
 """Teeth in a row that the mouth can show."""
-POINTS_PER_TOOTH = 4
+POINTS_PER_TOOTH = 6
 
 _PROFILE = (  # from the gum down the front, over the edge and up the back: share of the height, outwards (mm)
     (0.00, 0.0), (0.55, 0.5), (0.85, 0.3), (1.00, -0.7), (1.00, -2.2), (0.85, -3.4), (0.40, -4.0), (0.00, -4.0),
@@ -26,8 +26,8 @@ def mouth_parts(body: Body) -> list[Part]:
     character = body.character
     line = character.mouth_height
     front = body.skin.front(np.array([0.0]), np.array([line]))[0, 2]
-    upper = _teeth_row(20.5, 30.0, 84, front - 7.5, line + 8.5, line - 2.4, 1.2, "neck")
-    lower = _teeth_row(18.0, 27.0, 72, front - 12.0, line - 10.0, line - 0.4, -2.4, "jaw")
+    upper = _teeth_row(21.8, 30.0, 84, front - 7.5, line + 8.5, line - 2.4, 1.2, "neck")
+    lower = _teeth_row(19.6, 27.5, 86, front - 12.0, line - 10.0, line - 0.4, -1.6, "jaw")
     parts = [upper, lower, _tongue(front, line)]
     for part in parts[1:]:
         forward = body.motions.get("jawForward")
@@ -45,7 +45,7 @@ def _teeth_row(width, depth, degrees, front, gum, edge, rise, joint) -> Part:
     normal = np.stack([np.sin(angle) / width, np.cos(angle) / depth], 1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     upwards = np.sign(gum - edge)
-    tip = edge + upwards * 0.9 * between + rise * np.abs(across) ** 3
+    tip = edge + upwards * 0.6 * between + rise * np.abs(across) ** 3
     rows = []
     for share, out in _PROFILE:
         offset = out - 0.5 * between * (out > -1)
@@ -54,7 +54,8 @@ def _teeth_row(width, depth, degrees, front, gum, edge, rise, joint) -> Part:
     face = np.tile(np.arange(len(_PROFILE)), len(across) - 1)
     face_material = np.where(np.isin(face, _GUM_FACES), MATERIAL["tongue"], MATERIAL["teeth"])
     quads = quads[:, ::-1] if upwards > 0 else quads
-    return Part(f"{joint} teeth", points, quads, face_material, one_joint(len(points), joint))
+    gaps = 1 - 0.30 * np.repeat(between, len(_PROFILE))[:, None] * np.array([0.8, 1.0, 1.1])  # shade between the teeth
+    return Part(f"{joint} teeth", points, quads, face_material, one_joint(len(points), joint), tint=gaps)
 
 
 def _tongue(front: float, line: float) -> Part:

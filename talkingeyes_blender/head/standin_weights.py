@@ -15,7 +15,7 @@ NECK_BOTTOM, NECK_TOP = -150.0, -82.0
 _ANGLES = 2 * np.pi * np.arange(MOUTH.points) / MOUTH.points
 _SINE = np.sin(_ANGLES)
 
-LIP_JAW = 0.5 - 0.5 * np.sign(_SINE) * np.abs(_SINE) ** 0.75
+LIP_JAW = 0.5 - 0.5 * np.sign(_SINE) * np.abs(_SINE) ** 1.05
 """(24,) the jaw's share of each point of the lips: 0 in the upper lip, 1 in the lower, half in the corners."""
 
 CAVITY_JAW = smoothstep(-_SINE, -0.3, 0.45)

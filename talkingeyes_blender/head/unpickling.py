@@ -85,8 +85,9 @@ class _Sparse(_Inert):
         rows, columns = self._indices(state, shape)
         if not (len(data) == len(rows) == len(columns)):
             raise ValueError("a sparse matrix is damaged")
-        if len(rows) and not (0 <= rows.min() <= rows.max() < shape[0] and 0 <= columns.min() <= columns.max() < shape[1]):
-            raise ValueError("a sparse matrix has entries outside of its shape")
+        for indices, size in ((rows, shape[0]), (columns, shape[1])):
+            if len(indices) and not 0 <= indices.min() <= indices.max() < size:
+                raise ValueError("a sparse matrix has entries outside of its shape")
         dense = np.zeros(shape, data.dtype)
         np.add.at(dense, (rows, columns), data)
         return dense

@@ -50,10 +50,13 @@ class AudioClip:
         samples = np.ascontiguousarray(self.samples, np.float32)
         if self.rate != RATE or samples.ndim != 1 or not len(samples):
             raise TalkingEyesError(
-                f"A clip of shape {samples.shape} at {self.rate} Hz was given.", f"It must be (n,) samples at {RATE} Hz."
+                f"A clip of shape {samples.shape} at {self.rate} Hz was given.",
+                f"It must be (n,) samples at {RATE} Hz.",
             )
         if not np.isfinite(samples).all():
-            raise TalkingEyesError("The sound holds samples that are not numbers (NaN or infinite).", "Export it again.")
+            raise TalkingEyesError(
+                "The sound holds samples that are not numbers (NaN or infinite).", "Export it again."
+            )
         object.__setattr__(self, "samples", samples)
 
     @property

@@ -140,7 +140,7 @@ def save_bundle(
         "generation": dict(generation or {}),
         "recipe": dict(recipe or {}),
     }
-    with _writing(folder):
+    with _writing(folder), contextlib.ExitStack() as on_failure:
         folder.mkdir(parents=True, exist_ok=True)
         before = _files_named_in(folder / DESCRIPTION)
         for key in NETWORKS:
@@ -149,12 +149,15 @@ def save_bundle(
                 digest = hashlib.sha256(data).hexdigest()
                 file = f"{key}.{digest[:8]}.safetensors"
                 _write_beside(folder / file, data)
+                if file not in before:
+                    on_failure.callback((folder / file).unlink, missing_ok=True)
                 config = dataclasses.asdict(networks[key].config)
                 description["networks"][key] = {"config": config, "file": file, "sha256": digest}
         if model_card is not None:
             _write_beside(folder / MODEL_CARD, model_card.encode())
         text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         _write_beside(folder / DESCRIPTION, text.encode())
+        on_failure.pop_all()
         for file in before - {entry["file"] for entry in description["networks"].values()}:
             (folder / file).unlink(missing_ok=True)
 
@@ -197,7 +200,7 @@ def _stored_tensors(key: str, network: nn.Module, half: bool) -> dict[str, Tenso
             raise TalkingEyesError(
                 f"The network '{key}' holds values that are not finite (in '{name}').", "Its training has diverged."
             )
-        if half and tensor.is_floating_point() and tensor.ndim > 1 and tensor.abs().max() < _HALF_MAX:
+        if half and tensor.is_floating_point() and tensor.ndim > 1 and (tensor.abs() < _HALF_MAX).all():
             tensor = tensor.half()
         # A copy: safetensors refuses tensors that share memory.
         tensors[name] = tensor.clone(memory_format=torch.contiguous_format)
@@ -308,7 +311,8 @@ def _read_tensors(folder: Path, file: Any, digest: Any) -> dict[str, Tensor]:
         )
     path = folder / file
     try:
-        found = _digest(path)
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != digest:
             raise TalkingEyesError(
                 f"The weight file {path} is not the one that its bundle describes (its SHA-256 is {found[:12]}..., "
@@ -326,14 +330,6 @@ def _read_tensors(folder: Path, file: Any, digest: Any) -> dict[str, Tensor]:
         ) from error
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     wanted = network.state_dict()
     faults = [f"'{name}' is missing" for name in wanted if name not in tensors]
@@ -343,7 +339,9 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
         for name, tensor in wanted.items()
         if name in tensors and tensors[name].shape != tensor.shape
     ]
-    faults += [f"'{name}' holds values that are not finite" for name, t in tensors.items() if not torch.isfinite(t).all()]
+    faults += [
+        f"'{name}' holds values that are not finite" for name, t in tensors.items() if not torch.isfinite(t).all()
+    ]
     if faults:
         more = f" and {len(faults) - 1} faults more" if len(faults) > 1 else ""
         raise TalkingEyesError(

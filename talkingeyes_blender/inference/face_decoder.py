@@ -64,7 +64,7 @@ class FaceDecoder(nn.Module):
         return self.embed_past_motion((motion - self.mean) / self.scale) + style
 
     def forward(self, speech: Tensor, style: Tensor, past: Tensor) -> Tensor:
-        """Eq. 2 with the past given: (B, T, E + 3) from speech (B, T, S), style (B, styles) and motion (B, T, E + 3)."""
+        """Eq. 2 with the past given: speech (B, T, S), style (B, styles), motion (B, T, E + 3) to (B, T, E + 3)."""
         remembered = self.stack.remember(self.embed_speech(speech))
         style = self.style_of(style)
         before = torch.cat([style, self.embed(past[:, :-1], style)], dim=1)

@@ -68,7 +68,7 @@ class GazeDecoder(nn.Module):
         return torch.stack([speech, head], dim=2).flatten(1, 2)
 
     def embed_past(self, past: Tensor, begins: bool = True) -> Tensor:
-        """Queries from the frames before: (B, n - 1, 6) to (B, n, dim) where the clip begins, else (B, n, 6) to (B, n, dim)."""
+        """Queries (B, n, dim) from the frames before: (B, n, 6), or (B, n - 1, 6) where the clip begins."""
         embedded = self.embed_eyes(past / self.eyes_scale)
         if begins:
             embedded = torch.cat([self.start.expand(len(past), 1, -1), embedded], dim=1)

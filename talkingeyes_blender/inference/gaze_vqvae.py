@@ -41,9 +41,7 @@ class GazeVQVAE(nn.Module):
         self.register_buffer("scale", torch.ones(6))
         self.encode_in = nn.Sequential(nn.Linear(6, c.dim), nn.LeakyReLU(0.2))
         self.encode_conv = nn.Conv1d(c.dim, c.dim, 5, padding=2, padding_mode="replicate")
-        self.encode_stack = LocalTransformer(
-            c.dim, c.layers, c.heads, c.hidden, c.encoder_radius, dropout=c.dropout
-        )
+        self.encode_stack = LocalTransformer(c.dim, c.layers, c.heads, c.hidden, c.encoder_radius, dropout=c.dropout)
         self.encode_out = nn.Linear(c.dim, c.code_dim)
         self.codebook = nn.Parameter(torch.empty(c.codes, c.code_dim).uniform_(-1 / c.codes, 1 / c.codes))
         self.decode_in = nn.Sequential(nn.Linear(c.code_dim, c.dim), nn.LeakyReLU(0.2))

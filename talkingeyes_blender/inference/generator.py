@@ -16,16 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import TalkingEyesError
-from ..motion import Motion
+from ..motion import FPS, Motion
 from .audio import AudioClip
 from .blinks import make_blinks
-from .bundle import Bundle, load_bundle
+from .bundle import load_bundle
 from .gaze_decoder import CodeSampler, nearest_code
 from .settings import GenerationSettings
 from .silence import mouth_gain, rest_where_silent
-from .speech_encoder import RATE, SpeechEncoder
+from .speech_encoder import RATE, SpeechEncoder, frame_count
 
-__all__ = ["GenerationSettings", "Generator", "pick_device"]
+__all__ = ["DEVICES", "GenerationSettings", "Generator", "pick_device"]
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +37,19 @@ DEVICES = ("auto", "cuda", "mps", "cpu")
 SHORT = 2 * RATE
 """Samples below which a clip is repeated for the encoders, which measure levels over the whole of it."""
 
-_PAUSE = RATE // 2
-"""Samples of silence between the repeats: what follows a short clip is a pause, not its own beginning."""
+_PAUSE = RATE // 5
+"""Samples of silence between the repeats: what follows a short clip is a pause, not its own beginning. Half a second or
+silence alone would spoil the levels: log-mel inputs of .8 s cut from longer clips then differ by .26 and .40 from what
+they were in place, with this by .18."""
 
 _BLOCK = 250
 """Frames between two reports while decoding, and so the time that a Cancel takes to be heard."""
 
 _KEPT_CLIPS = 4
 _KEPT_BYTES = 256 << 20
-"""Bounds of what is remembered of earlier clips; the newest is always kept."""
+"""Bounds of what is remembered of earlier clips; the newest is kept however long it is."""
 
-_COSTS = {"mel": 0.2, "wav2vec2": 7.5, "face": 0.6, "head": 0.1, "gaze": 3.2, "blinks": 0.01}
+_COSTS = {"mel": 0.2, "wav2vec2": 7.5, "face": 0.6, "head": 0.1, "gaze": 3.2}
 """CPU seconds a minute of sound, measured: the shares of the progress."""
 
 
@@ -71,55 +73,21 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-@dataclasses.dataclass(eq=False)
-class _Heard:
-    """What depends on a clip alone: both encoders' features (1, T, S), and expression and jaw (T, E + 3) once made."""
-
-    face_features: Tensor
-    gaze_features: Tensor
-    face: np.ndarray | None = None
-
-    @property
-    def bytes(self) -> int:
-        tensors = {id(t): t.nbytes for t in (self.face_features, self.gaze_features)}
-        return sum(tensors.values()) + (0 if self.face is None else self.face.nbytes)
-
-
-class _Phases:
-    """Turns frames done in a phase into the fraction of the whole."""
-
-    def __init__(self, report: Progress | None, costs: dict[str, float]) -> None:
-        self._report = report or (lambda fraction, phase: None)
-        self._costs, self._total, self._done = costs, sum(costs.values()), 0.0
-
-    @contextlib.contextmanager
-    def phase(self, text: str, key: str, frames: int) -> Iterator[Callable[[int], None]]:
-        """Report the phase's start; yield what is to be called with the number of frames that it has done."""
-        cost = self._costs.get(key, 0.0)
-
-        def tick(done: int) -> None:
-            self._report(min(1.0, (self._done + cost * min(1.0, done / frames)) / self._total), text)
-
-        tick(0)
-        yield tick
-        self._done += cost
-
-
 class Generator:
-    """The networks of one weight bundle on one device, loaded once, and features of the last few clips.
+    """The networks of one weight bundle on one device, loaded once, and what the last few clips had in common.
 
-    One seed gives three independent streams: for the head's latent, for sampled gaze, for blinks. What is drawn is
-    drawn on the CPU; the same seed gives the same motion on the same device. The face has no randomness.
+    One seed gives three independent streams: for the head's latent, for sampled gaze and for blinks. All is drawn on
+    the CPU; the same seed gives the same motion on the same device. The face has no randomness.
     """
 
     def __init__(self, bundle: str | os.PathLike | None = None, device: str = "auto") -> None:
-        """Load ``bundle`` (a folder; None for the starter weights) onto ``device``.
+        """Load ``bundle`` (a folder; None for the starter weights) onto ``device`` (one of ``DEVICES``).
 
         Raises:
             TalkingEyesError: no such device, or the bundle is missing, damaged or of another version.
         """
         self.device = pick_device(device)
-        self.bundle: Bundle = load_bundle(bundle, self.device)
+        self.bundle = load_bundle(bundle, self.device)
         self._heard: collections.OrderedDict[str, _Heard] = collections.OrderedDict()
         log.info("bundle '%s' from %s on %s", self.bundle.name, self.bundle.folder, self.device)
 
@@ -130,7 +98,7 @@ class Generator:
         settings: GenerationSettings = GenerationSettings(),
         progress: Progress | None = None,
     ) -> Motion:
-        """Face, head, gaze and blinks for a clip: its ``clip.frames`` frames at 25 a second."""
+        """Face, head, gaze and blinks: ``clip.frames`` frames at 25 a second."""
         return self.generate_takes(clip, [seed], settings, progress)[0]
 
     def generate_takes(
@@ -140,19 +108,193 @@ class Generator:
         settings: GenerationSettings = GenerationSettings(),
         progress: Progress | None = None,
     ) -> list[Motion]:
-        """One motion a seed, each the same as ``generate`` makes of it. The speech and the face are worked out once."""
+        """One motion a seed, the very one that ``generate`` makes of it; speech and face are worked out once."""
         settings = settings.with_defaults(self.bundle.generation)
-        streams = [_Streams(seed) for seed in seeds]
-        takes = {"head": _COSTS["head"], "gaze": _COSTS["gaze"], "blinks": _COSTS["blinks"]}
+        takes = [_Streams(seed) for seed in seeds]
+        phases = _Phases(
+            progress, self._cost_of_speech(clip, face=True) + len(takes) * (_COSTS["head"] + _COSTS["gaze"])
+        )
+        heard = self._hear(clip, phases)
+        self._make_face(clip, heard, phases)
+        return [self._take(clip, heard, streams, settings, phases) for streams in takes]
+
+    def resample_gaze(
+        self,
+        clip: AudioClip,
+        motion: Motion,
+        seed: int,
+        settings: GenerationSettings = GenerationSettings(),
+        progress: Progress | None = None,
+    ) -> Motion:
+        """The motion with new eyes that suit its head and the clip; all else, its seed too, is kept.
+
+        Codes are sampled even where the settings say 'argmin', which under a kept head could only repeat itself. The
+        seed that made a motion gives back its eyes.
+
+        Raises:
+            TalkingEyesError: the motion was not made for a clip of this length.
+        """
+        if motion.frames != clip.frames or motion.fps != FPS:
+            raise TalkingEyesError(
+                f"The motion has {motion.frames} frames at {motion.fps:g} a second, the sound {clip.frames} at {FPS:g}.",
+                "Choose the sound, and the trim, that the motion was generated from.",
+            )
+        settings = dataclasses.replace(settings.with_defaults(self.bundle.generation), gaze="sample")
+        streams = _Streams(seed)
+        phases = _Phases(progress, self._cost_of_speech(clip, face=False) + _COSTS["gaze"])
+        heard = self._hear(clip, phases)
+        head = torch.from_numpy(motion.head)[None].to(self.device)
+        return motion.replace(eyes=self._gaze(heard, head, streams, settings, phases)).checked()
+
+    # -- the phases
+
+    def _cost_of_speech(self, clip: AudioClip, face: bool) -> float:
+        heard, cost = self._heard.get(clip.digest), 0.0
+        if heard is None:
+            cost += sum(_COSTS[encoder.config.kind] for encoder in self._encoders())
+        if face and (heard is None or heard.face is None):
+            cost += _COSTS["face"]
+        return cost
+
+    def _encoders(self) -> list[SpeechEncoder]:
+        """The face's encoder, and the gaze's where it is another."""
+        encoders = [self.bundle.face_encoder, self.bundle.gaze_encoder]
+        return encoders[: 1 if encoders[0] is encoders[1] else 2]
+
+    def _hear(self, clip: AudioClip, phases: _Phases) -> _Heard:
         heard = self._heard.get(clip.digest)
-        costs = {key: cost * len(streams) for key, cost in takes.items()} | self._costs_of_hearing(heard)
-        if heard is None or heard.face is None:
-            costs["face"] = _COSTS["face"]
-        with torch.inference_mode(), _repeatable():
-            phases = _Phases(progress, costs)
-            heard = self._hear(clip, phases)
-            face = self._face(clip, heard, phases)
-            phases = _Phases(
-                progress and (lambda done, text: progress(begun + done * (1 - begun), text)), takes
-            ) if False else phases
-            return [self._take(clip, heard, face, stream, settings, phases) for stream in streams]
+        if heard is None:
+            samples = torch.from_numpy(clip.samples).to(self.device)
+            features = []
+            for encoder in self._encoders():
+                with phases.phase("Listening to the speech", _COSTS[encoder.config.kind], clip.frames) as tick:
+                    features.append(_encode(encoder, samples, tick))
+            heard = self._heard[clip.digest] = _Heard(features[0], features[-1])
+            self._forget()
+        self._heard.move_to_end(clip.digest)
+        return heard
+
+    def _make_face(self, clip: AudioClip, heard: _Heard, phases: _Phases) -> None:
+        if heard.face is not None:
+            return
+        with phases.phase("Moving the face", _COSTS["face"], clip.frames) as tick, _one_thread(self.device):
+            face = self.bundle.face_decoder.generate(heard.face_features, block=_BLOCK, tick=tick)
+        heard.face = rest_where_silent(_array(face), mouth_gain(clip.samples), self.bundle.head_model)
+
+    def _take(
+        self, clip: AudioClip, heard: _Heard, streams: _Streams, settings: GenerationSettings, phases: _Phases
+    ) -> Motion:
+        with phases.phase("Moving the head", _COSTS["head"], clip.frames) as tick:
+            head = self.bundle.head_vae.generate(heard.gaze_features, streams.head(), tick)
+        eyes = self._gaze(heard, head, streams, settings, phases)
+        return Motion(
+            expression=heard.face[:, :-3],
+            jaw=heard.face[:, -3:],
+            head=_array(head),
+            eyes=eyes,
+            blink=make_blinks(clip.frames, streams.blinks(), settings.blink_rate),
+            seed=streams.seed,
+            head_model=self.bundle.head_model,
+            fps=FPS,
+        ).checked()
+
+    def _gaze(
+        self, heard: _Heard, head: Tensor, streams: _Streams, settings: GenerationSettings, phases: _Phases
+    ) -> np.ndarray:
+        choose = nearest_code
+        if settings.gaze == "sample":
+            choose = CodeSampler(streams.gaze(), settings.temperature, settings.top_k)
+        with phases.phase("Moving the eyes", _COSTS["gaze"], head.shape[1]) as tick, _one_thread(self.device):
+            eyes = self.bundle.gaze_decoder.generate(
+                heard.gaze_features, head, self.bundle.gaze_vqvae, choose, block=_BLOCK, tick=tick
+            )
+        return _array(eyes)
+
+    def _forget(self) -> None:
+        """Drop the clips that were used longest ago, beyond the bounds."""
+        while len(self._heard) > 1 and (
+            len(self._heard) > _KEPT_CLIPS or sum(heard.bytes for heard in self._heard.values()) > _KEPT_BYTES
+        ):
+            self._heard.popitem(last=False)
+
+
+@dataclasses.dataclass(eq=False)
+class _Heard:
+    """What depends on a clip alone: features (1, T, S) for face and gaze; expression and jaw (T, E + 3) once made."""
+
+    face_features: Tensor
+    gaze_features: Tensor
+    face: np.ndarray | None = None
+
+    @property
+    def bytes(self) -> int:
+        shared = self.gaze_features is self.face_features
+        tensors = (self.face_features,) if shared else (self.face_features, self.gaze_features)
+        return sum(t.nbytes for t in tensors) + (0 if self.face is None else self.face.nbytes)
+
+
+class _Streams:
+    """Independent sources of chance from one seed, so that another seed for one of them leaves the others alone."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = int(seed)
+        if not -(2**63) <= self.seed < 2**63:
+            raise TalkingEyesError(f"The seed {seed} is too large.", "It must fit into 64 bits.")
+        self._head, self._gaze, self._blinks = np.random.SeedSequence(self.seed % 2**64).spawn(3)
+
+    def head(self) -> torch.Generator:
+        return torch.Generator().manual_seed(_number(self._head))
+
+    def gaze(self) -> int:
+        return _number(self._gaze)
+
+    def blinks(self) -> np.random.Generator:
+        return np.random.default_rng(self._blinks)
+
+
+def _number(sequence: np.random.SeedSequence) -> int:
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class _Phases:
+    """Turns what is done of a phase into the fraction of the whole, by what phases cost."""
+
+    def __init__(self, report: Progress | None, total: float) -> None:
+        self._report, self._total, self._done = report or (lambda fraction, phase: None), total, 0.0
+
+    @contextlib.contextmanager
+    def phase(self, text: str, cost: float, frames: int) -> Iterator[Callable[[int], None]]:
+        """Report that the phase begins; yield what is to be called with the number of its frames that are done."""
+
+        def tick(done: int) -> None:
+            self._report(min(1.0, (self._done + cost * min(1.0, done / frames)) / self._total), text)
+
+        tick(0)
+        yield tick
+        self._done += cost
+
+
+def _encode(encoder: SpeechEncoder, samples: Tensor, tick: Callable[[int], None]) -> Tensor:
+    """(n,) samples to (1, T, S). A short clip is heard several times over, with pauses, and once remembered."""
+    frames = frame_count(len(samples))
+    if len(samples) < SHORT:
+        once = F.pad(samples, (0, _PAUSE))
+        samples = once.repeat(-(-SHORT // len(once)))
+    return encoder.encode(samples, tick)[:, :frames]
+
+
+@contextlib.contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """A single frame is too small to be shared out: more threads would double the CPU time and save nothing."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """(1, T, D) to (T, D)."""
+    return tensor[0].float().cpu().numpy()

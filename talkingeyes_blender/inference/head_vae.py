@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -74,11 +75,12 @@ class HeadVAE(nn.Module):
         return self.decode(mean + noise * (0.5 * log_variance).exp(), speech, valid), mean, log_variance
 
     @torch.inference_mode()
-    def generate(self, speech: Tensor, generator: torch.Generator) -> Tensor:
+    def generate(self, speech: Tensor, generator: torch.Generator, tick: Callable[[int], None] | None = None) -> Tensor:
         """Head motion (B, T, 3) for speech (B, T, S) of any length.
 
         One latent is drawn from N(0, 1) for each window of ``window`` frames; neighbours overlap and are blended, so
         that time and memory grow no faster than the clip. A clip within one window gets the paper's computation.
+        ``tick`` is called with the number of frames done.
         """
         frames, c = speech.shape[1], self.config
         total = speech.new_zeros(len(speech), frames, 3)
@@ -89,6 +91,8 @@ class HeadVAE(nn.Module):
             ramp = self._ramp(last - first, rises=first > 0, falls=last < frames, like=speech)
             total[:, first:last] += ramp * self.decode(latent, speech[:, first:last])
             weight[first:last] += ramp
+            if tick:
+                tick(last)
         return total / weight
 
     def _ramp(self, frames: int, rises: bool, falls: bool, like: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from ..worker.client import Job, Task, Worker
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
+UNCHANGED = "Nothing was changed."
 
 _worker: Worker | None = None
 _running: Job | None = None
@@ -205,6 +206,9 @@ def redraw(context: bpy.types.Context) -> None:
                 area.tag_redraw()
 
 
-def by_uid(collection: bpy.types.bpy_prop_collection, uid: int) -> bpy.types.ID | None:
-    """Return the data-block with this ``session_uid``, or None if it is gone."""
-    return next((block for block in collection if block.session_uid == uid), None)
+def still_there(collection: bpy.types.bpy_prop_collection, uid: int, otherwise: str) -> bpy.types.ID:
+    """Return the data-block with this ``session_uid``; raise TalkingEyesError if it is gone."""
+    for block in collection:
+        if block.session_uid == uid:
+            return block
+    raise TalkingEyesError(f"{otherwise} while the motion was made.", UNCHANGED)

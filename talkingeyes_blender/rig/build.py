@@ -9,7 +9,6 @@ import math
 import bpy
 import numpy as np
 
-from ..errors import TalkingEyesError
 from ..head.model import JOINTS, LID_FOLLOW_DEGREES, PARENTS, HeadModel
 from .find import find_rig
 from .head_rig import (
@@ -100,8 +99,6 @@ def _add_mesh(collection: bpy.types.Collection, head: HeadModel, name: str) -> b
     data = bpy.data.meshes.new(name)
     faces = [face if face[3] >= 0 else face[:3] for face in head.faces.tolist()]
     data.from_pydata(to_blender(head.vertices).tolist(), [], faces)
-    if len(data.vertices) != len(head.vertices) or len(data.polygons) != len(faces):
-        raise TalkingEyesError(f"The head '{head.name}' is not a mesh that Blender can hold.", "Check its faces.")
     data.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
     apply_looks(data, head)
     data.update()
@@ -133,6 +130,7 @@ def _add_shape_keys(mesh: bpy.types.Object, head: HeadModel) -> None:
         key = mesh.shape_key_add(name=name, from_mix=False)
         key.data.foreach_set("co", (rest + to_blender(displacement)).astype(np.float32).ravel())
         key.slider_min, key.slider_max = limits
+        key.value = 0.0  # Blender 5.0 adds keys at 1
 
     for i in range(head.shape_basis.shape[2]):
         add(f"Shape{i + 1}", head.shape_basis[:, :, i], _EXPRESSION_RANGE)

@@ -18,7 +18,7 @@ _EULER_PATH = ("rotation_euler", 3)
 _NECK_COLUMN, _JAW_COLUMN, _EYES_COLUMN = 0, 9, 18
 _COEFFICIENT_LIMIT = 10.0
 """Blender's own limit of a shape key's slider."""
-_BETWEEN = np.radians(0.1)
+_BETWEEN = np.radians(0.2)
 """How far half-way between two keys a bone may be from the turn that leads from one to the other."""
 _HALVINGS = 4
 

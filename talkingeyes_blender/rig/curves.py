@@ -58,8 +58,8 @@ def write_take(
     scene: bpy.types.Scene,
     start_frame: float | None = None,
     start_seconds: float | None = None,
-    parts: Parts = Parts(),  # noqa: B008, frozen
-    strengths: Strengths = Strengths(),  # noqa: B008, frozen
+    parts: Parts = Parts(),
+    strengths: Strengths = Strengths(),
     seed: int | None = None,
     name: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -253,10 +253,10 @@ def _check(rig: HeadRig, motion: Motion, parts: Parts) -> None:
                 f"'{owner.name}' is linked from another file and cannot be animated here.",
                 "Make a library override of it (Object > Library Override > Make), or open its own file.",
             )
-    if motion.head_model != rig.head_model and rig.head_model and parts.face and rig.expressions:
+    if motion.head_model != rig.head_model and parts.face and rig.expressions:
         raise TalkingEyesError(
             f"The motion's expressions belong to the head model '{motion.head_model}', the rig's keys to "
-            f"'{rig.head_model}'.",
+            + (f"'{rig.head_model}'." if rig.head_model else "one that the file does not name."),
             "Carry the motion over to the rig first.",
         )
 

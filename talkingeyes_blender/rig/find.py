@@ -13,6 +13,7 @@ from ..head.model import JOINTS
 from . import naming
 from .frame import flame_frame
 from .head_rig import HEAD_MODEL_PROPERTY, HeadRig, RigReport
+from .landmark_basis import knows_landmarks
 from .points import is_flame
 
 _SELECT = "Select a head's mesh or its armature, or add the stand-in head."
@@ -130,6 +131,11 @@ def _with_report(rig: HeadRig, guessed_joints: tuple[str, ...], frame_guessed: b
         warnings.append(
             "The rig has no expression keys (Exp1, Exp2, ...), so only jaw, head and eyes will move. "
             "Build a rig from a FLAME file to get them."
+        )
+    if keys and not knows_landmarks(rig):
+        warnings.append(
+            "Where the face's landmarks lie on this mesh is not known, so expressions of another head model cannot be "
+            "carried over to it."
         )
     if rig.pose_keys:
         found.append(f"{len(rig.pose_keys)} pose correctives")

@@ -17,8 +17,8 @@ STAGE = "TalkingEyes Stage"
 _EYE_DISTANCE = 0.0634
 """Metres between FLAME's eyes: the size that the numbers below are for; other heads scale them."""
 _LENS, _SENSOR = 85.0, 36.0
-_VIEW_HEIGHT = 0.325
-_TARGET_BELOW_EYES = 0.024
+_VIEW_HEIGHT = 0.29
+_TARGET_BELOW_EYES = 0.016
 # In FLAME's frame, metres from the target: place, watts, size, colour.
 _LIGHTS = (
     ("Key", (-0.7, 0.7, 0.9), 16.0, 0.7, (1.0, 0.94, 0.86)),

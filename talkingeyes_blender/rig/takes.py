@@ -20,6 +20,8 @@ TRACK = "TalkingEyes"
 TAKE_PROPERTY = "talkingeyes_take"
 """On our actions: JSON that says what take they are. Whatever lacks it is somebody else's."""
 
+_GAP = 0.01
+"""Frames between two strips of a track: where they touch, Blender would show the earlier one."""
 _EMPTY_STRIP = 1.0
 """Frames that a strip is long at least; Blender holds none without a length."""
 
@@ -71,11 +73,9 @@ class Clip:
     def plays(self) -> bool:
         return not (self.track.mute or self.strip.mute)
 
-    @property
-    def overlap_of(self):
-        """Function of (start, end): how many frames of this strip lie in between."""
-        strip = self.strip
-        return lambda start, end: min(strip.frame_end, end) - max(strip.frame_start, start)
+    def overlap(self, start: float, end: float) -> float:
+        """How many frames of this strip lie between two scene frames; not above 0 if none does."""
+        return min(self.strip.frame_end, end) - max(self.strip.frame_start, start)
 
 
 def owners(rig: HeadRig) -> list[bpy.types.ID]:
@@ -130,7 +130,7 @@ def choose_take(rig: HeadRig, take: Take) -> None:
         for clip in list(clips(owner)):
             if clip.record["id"] == take.id:
                 clip.track.mute = clip.strip.mute = False
-            elif clip.overlap_of(take.start, take.end) > 0:
+            elif clip.overlap(take.start, take.end) > 0:
                 clip.strip.mute = True
         owner.update_tag()
 
@@ -204,10 +204,11 @@ def place(
     """
     end = max(end, start + _EMPTY_STRIP)
     data = owner.animation_data or owner.animation_data_create()
-    for clip in [clip for clip in clips(owner) if clip.plays and clip.overlap_of(start, end) > 0]:
+    around = start - _GAP, end + _GAP
+    for clip in [clip for clip in clips(owner) if clip.plays and clip.overlap(*around) > 0]:
         strip = clip.strip
-        if clip.overlap_of(start, end) < (strip.frame_end - strip.frame_start) / 2:
-            _cut(strip, start, end)
+        if clip.overlap(*around) < (strip.frame_end - strip.frame_start) / 2:
+            _cut(strip, *around)
         elif keep_previous:
             aside = data.nla_tracks.new()
             aside.name = f"{TRACK} {strip.action.name}"

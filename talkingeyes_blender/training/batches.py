@@ -36,7 +36,8 @@ class Crops:
     ) -> None:  # fmt: skip
         if not len(dataset):
             raise TalkingEyesError(
-                "A split of the dataset holds no sequences.", "It needs at least three subjects, or splits in dataset.json."
+                "A split of the dataset holds no sequences.",
+                "It needs at least three subjects, or splits in dataset.json.",
             )
         self.dataset, self.frames, self.sound, self.augmenter = dataset, frames, sound, augmenter
         self._memory, self._used = memory, 0

@@ -103,7 +103,10 @@ def starter(stage: str, frames_of_model: dict | None = None):
     if stage == "gaze-vqvae":
         return GazeVQVAEStage(
             model=GazeVQVAEConfig(dim=128, layers=2, hidden=256, code_dim=32),
-            loop=LoopConfig(steps=4000, batch=16, frames=125, learning_rate=1e-3, warmup=100, final_rate=0.05, ema=0.99),
+            loop=LoopConfig(
+                steps=4000, batch=16, frames=125, learning_rate=1e-3, warmup=100, final_rate=0.05,
+                ema=0.99,
+            ),
             velocity=1.0,
         )
     if stage == "speech-to-gaze":

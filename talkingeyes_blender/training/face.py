@@ -25,39 +25,6 @@ _INNER_PAIRS = ((44, 50), (45, 49), (46, 48))
 """Upper and lower points of the inner lips, among the 51 face landmarks (iBUG 61-67, 62-66, 63-65)."""
 
 
-def landmark_head(head: HeadModel) -> HeadModel:
-    """A head of the face landmarks alone, which poses them as the whole head would.
-
-    Five more vertices stand at the joints, so that the joints are still regressed from vertices.
-    """
-    points = head.landmarks.get("face")
-    if points is None:
-        raise TalkingEyesError(
-            f"The head '{head.name}' has no face landmarks, by which the face is trained.",
-            "Use a head of FLAME's topology or the stand-in, or train without the vertex loss.",
-        )
-
-    def cut(array: np.ndarray) -> np.ndarray:
-        return np.concatenate([array[points], np.zeros((len(JOINTS), *array.shape[1:]), array.dtype)])
-
-    regressor = np.concatenate([np.zeros((len(JOINTS), len(points))), np.eye(len(JOINTS))], axis=1)
-    return dataclasses.replace(
-        head,
-        vertices=np.concatenate([head.vertices[points], head.joints]),
-        faces=np.zeros((0, 4), np.int32),
-        shape_basis=cut(head.shape_basis),
-        expression_basis=cut(head.expression_basis),
-        pose_basis=cut(head.pose_basis),
-        weights=np.concatenate([head.weights[points], np.eye(len(JOINTS))]),
-        joint_regressor=regressor,
-        landmarks={},
-        lids=None,
-        lid_follow=None,
-        face_material=None,
-        vertex_tint=None,
-    )
-
-
 class FaceTraining:
     """Trains a speech encoder and the face decoder on expression and jaw."""
 
@@ -84,7 +51,7 @@ class FaceTraining:
         )
         face.set_statistics(torch.cat([expression_mean, jaw_mean]), torch.cat([expression_scale, jaw_scale]))
         self.networks = nn.ModuleDict({"face_encoder": encoder, "face_decoder": face}).to(device)
-        self._head = TorchHead(landmark_head(head)).to(device)
+        self._head = TorchHead(head, _landmarks(head)).to(device)
         self.weights = self._coefficient_weights(face).to(device)
 
     def _coefficient_weights(self, face: FaceDecoder) -> Tensor:
@@ -149,8 +116,7 @@ class FaceTraining:
             flat = motion.float().flatten(0, 1)
             pose = flat.new_zeros(len(flat), len(JOINTS), 3)
             pose[:, JAW] = flat[:, -3:]
-            points = self._head(expression=flat[:, :-3], pose=pose)
-            return 1000 * points[:, : -len(JOINTS)].unflatten(0, motion.shape[:2])
+            return 1000 * self._head(expression=flat[:, :-3], pose=pose).unflatten(0, motion.shape[:2])
 
     def validate(self) -> dict[str, float]:
         """Roll-outs on unheard speakers: error in millimetres, and how many shut frames are shut (gap under 1 mm)."""
@@ -176,6 +142,15 @@ class FaceTraining:
             })  # fmt: skip
         means = {name: float(np.mean([f[name] for f in figures])) for name in figures[0]}
         return {"score": means["total"], **means}
+
+
+def _landmarks(head: HeadModel) -> np.ndarray:
+    if "face" not in head.landmarks:
+        raise TalkingEyesError(
+            f"The head '{head.name}' has no face landmarks, by which the face is trained.",
+            "Use a head of FLAME's topology or the stand-in.",
+        )
+    return head.landmarks["face"]
 
 
 def lip_gap(points: Tensor) -> Tensor:

@@ -46,7 +46,9 @@ class Stage(Protocol):
     def steps_an_epoch(self) -> int: ...
 
 
-def run(stage: Stage, config: LoopConfig, folder: Path, progress: Callable[[int, int, dict], None] | None = None) -> Path:
+def run(
+    stage: Stage, config: LoopConfig, folder: Path, progress: Callable[[int, int, dict], None] | None = None
+) -> Path:
     """Train ``stage`` in ``folder`` until its last step and return the path of the best checkpoint.
 
     ``last.pt`` is written every ``save_every`` steps and at the end, ``best.pt`` at the best validation, both beside

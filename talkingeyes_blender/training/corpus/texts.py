@@ -87,9 +87,9 @@ def _is_clean(sentence: str) -> bool:
 
 
 _ENGLISH = frozenset(
-    """the a an of to and in is it you that was for on are with as be at one have this from not by but what all were when
-    we there can your which their if do will how about many then them these so some her would make him has two more no
-    my who his they""".split()
+    """the an of to and is it you that was for on are with as be at one have this from not by but what all were when
+    we there can your which their if do will how about many then them these so some her would make him has two more
+    my who his they should could would been because""".split()
 )
 
 

@@ -1,4 +1,4 @@
-"""Speech programs that say when each sound is made: espeak-ng (through ctypes), flite and festival.
+"""Speech programs that say when each sound is made: espeak-ng (through its library), flite and festival.
 
 Each utterance comes back as float32 at 16 kHz with its phones in seconds. A program that is not installed is left out
 with a logged line. Programs are started with argument lists, never through a shell.
@@ -10,12 +10,13 @@ release, and the closure is 40 ms of digital silence before the label.
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import ctypes
 import dataclasses
+import json
 import logging
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
@@ -87,8 +88,8 @@ _FESTIVAL = {
 }  # fmt: skip
 _ESPEAK_SHARE = 0.38
 _ESPEAK_LANGUAGES = (
-    ("en-us", 5), ("en-gb", 3), ("en-gb-x-rp", 2), ("en-gb-scotland", 1), ("en-029", 1), ("en-us-nyc", 1), ("de", 3),
-    ("es", 2), ("es-419", 1), ("it", 2), ("fr-fr", 1), ("pt-br", 1), ("nl", 1), ("sv", 1), ("da", 0.5), ("nb", 0.5),
+    ("en-us", 5), ("gmw/en", 3), ("en-gb-x-rp", 2), ("en-gb-scotland", 1), ("en-029", 1), ("en-us-nyc", 1), ("de", 3),
+    ("es", 2), ("es-419", 1), ("it", 2), ("roa/fr", 1), ("pt-br", 1), ("nl", 1), ("sv", 1), ("da", 0.5), ("nb", 0.5),
     ("pl", 0.5), ("cs", 1), ("sk", 1), ("hu", 0.5), ("ro", 0.5), ("ca", 0.5), ("tr", 0.5), ("hr", 0.5), ("et", 0.5),
     ("lv", 0.3), ("sw", 0.3), ("id", 0.5), ("fi", 0.3),
 )  # fmt: skip
@@ -142,14 +143,14 @@ def available_voices(programs: Sequence[str] | None = None) -> tuple[tuple[Voice
     found: list[tuple[Voice, float]] = []
     wanted = programs or ("espeak-ng", "flite", "festival")
     if "espeak-ng" in wanted:
-        if _espeak_library() is None:
+        if not _has_espeak():
             log.warning("espeak-ng is not installed; its voices are left out.")
         else:
             total = sum(weight for _, weight in _ESPEAK_LANGUAGES)
             for language, weight in _ESPEAK_LANGUAGES:
                 share = _ESPEAK_SHARE * weight / total / len(_ESPEAK_VARIANTS)
                 for variant in _ESPEAK_VARIANTS:
-                    voice = Voice("espeak", f"{language}+{variant}", language.split("-")[0], "ipa")
+                    voice = Voice("espeak", f"{language}+{variant}", language.split("/")[-1].split("-")[0], "ipa")
                     found.append((voice, share))
     if "flite" in wanted:
         present = _flite_voices()
@@ -208,106 +209,47 @@ def _finished(samples: np.ndarray, rate: int, phones: list[Phone], warp: float) 
     return Utterance(samples * np.float32(0.5 / np.abs(samples).max()), tuple(phones))
 
 
-# espeak-ng, through its library: the command line tool does not tell phone times.
+# espeak-ng, through its library (the command line tool does not tell phone times) in a helper process.
 
-
-class _EventId(ctypes.Union):
-    _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
-
-
-class _Event(ctypes.Structure):
-    _fields_ = (
-        ("type", ctypes.c_int), ("unique_identifier", ctypes.c_uint), ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int), ("audio_position", ctypes.c_int), ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p), ("id", _EventId),
-    )  # fmt: skip
-
-
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-_SYNCHRONOUS, _PHONEMES_AS_IPA, _PHONEME_EVENT, _UTF8 = 2, 3, 7, 1
-_SET_RATE, _SET_PITCH, _SET_RANGE = 1, 3, 4
+_ESPEAK = Path(__file__).with_name("espeak.py")
 _CLOSURE_BEFORE_LABEL = 0.04
 
 
-class _Espeak:
-    """The library with its callback; one per process, since the library keeps its state in globals."""
-
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self.library = library
-        self.rate = 0
-        self._chunks: list[np.ndarray] = []
-        self._events: list[tuple[int, str]] = []
-        self._callback = _CALLBACK(self._receive)
-
-    def start(self) -> None:
-        """Start the engine once (a second start of the library hangs); seed the noise of its voices each time."""
-        if not self.rate:
-            self.rate = self.library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEMES_AS_IPA)
-            if self.rate <= 0:
-                raise TalkingEyesError(
-                    "espeak-ng could not be started.", "Its data may be missing: reinstall espeak-ng."
-                )
-            self.library.espeak_SetSynthCallback(self._callback)
-        ctypes.CDLL(None).srand(1)
-
-    def _receive(self, wave, count: int, events) -> int:
-        if wave and count > 0:
-            self._chunks.append(np.ctypeslib.as_array(wave, (count,)).copy())
-        index = 0
-        while events[index].type != 0:
-            if events[index].type == _PHONEME_EVENT:
-                name = bytes(events[index].id.string).split(b"\0")[0].decode("utf-8", "ignore")
-                self._events.append((events[index].sample, name))
-            index += 1
-        return 0
-
-    def speak(self, voice: str, text: str, rate: int, pitch: int, spread: int) -> _Raw | None:
-        self._chunks.clear()
-        self._events.clear()
-        if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
-            return None
-        for parameter, value in ((_SET_RATE, rate), (_SET_PITCH, pitch), (_SET_RANGE, spread)):
-            self.library.espeak_SetParameter(parameter, value, 0)
-        data = text.encode("utf-8")
-        self.library.espeak_Synth(
-            ctypes.c_char_p(data), ctypes.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None
-        )
-        self.library.espeak_Synchronize()
-        if not self._chunks or not self._events:
-            return None
-        samples = np.concatenate(self._chunks).astype(np.float32) / 32768.0
-        return samples, self.rate, self._phones(len(samples) / self.rate)
-
-    def _phones(self, duration: float) -> list[Phone]:
-        starts = [sample / self.rate for sample, _ in self._events]
-        names = [name for _, name in self._events]
-        for i, name in enumerate(names):
-            if name[:1] in ("p", "t", "k"):
-                earlier = starts[i - 1] if i else 0.0
-                # A short phone before keeps at least a third of its length.
-                starts[i] = max(starts[i] - _CLOSURE_BEFORE_LABEL, earlier + (starts[i] - earlier) / 3)
-        phones = [Phone(0.0, starts[0], "_")] if starts[0] > 0 else []
-        return phones + [Phone(a, b, n) for a, b, n in zip(starts, [*starts[1:], duration], names, strict=True)]
-
-
 @cache
-def _espeak_library() -> _Espeak | None:
-    for name in ("libespeak-ng.so.1", "libespeak-ng.so", "libespeak-ng.1.dylib"):
-        try:
-            return _Espeak(ctypes.CDLL(name))
-        except OSError:
-            continue
-    return None
+def _has_espeak() -> bool:
+    return subprocess.run([sys.executable, "-S", str(_ESPEAK), "--probe"], timeout=60, check=False).returncode == 0
 
 
 def _speak_espeak(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list[_Raw]:
-    engine = _espeak_library()
-    engine.start()
-    rate = int(np.clip(175 * delivery.speed / delivery.warp, 80, 420))
-    pitch = int(np.clip(50 + 60 * np.log2(delivery.pitch / delivery.warp**0.5), 5, 95))
-    spread = int(np.clip(50 * delivery.liveliness, 12, 99))
-    spoken = (engine.speak(voice.name, text, rate, pitch, spread) for text in texts)
-    return [raw for raw in spoken if raw is not None]
+    request = {
+        "voice": voice.name,
+        "rate": int(np.clip(175 * delivery.speed / delivery.warp, 80, 420)),
+        "pitch": int(np.clip(50 + 60 * np.log2(delivery.pitch / delivery.warp**0.5), 5, 95)),
+        "range": int(np.clip(50 * delivery.liveliness, 12, 99)),
+        "texts": list(texts),
+    }
+    output = _run([sys.executable, "-S", str(_ESPEAK)], 60, json.dumps(request).encode()) or b""
+    spoken, at = [], 0
+    while (end := output.find(b"\n", at)) >= 0:
+        header = json.loads(output[at:end])
+        at = end + 1 + 2 * header["samples"]
+        samples = np.frombuffer(output[end + 1 : at], np.int16).astype(np.float32) / 32768.0
+        if len(samples) and header["events"]:
+            rate = header["rate"]
+            spoken.append((samples, rate, _espeak_phones(header["events"], rate, len(samples) / rate)))
+    return spoken
+
+
+def _espeak_phones(events: list[list], rate: int, duration: float) -> list[Phone]:
+    starts = [sample / rate for sample, _ in events]
+    names = [name for _, name in events]
+    for i, name in enumerate(names):
+        if name[:1] in ("p", "t", "k"):
+            earlier = starts[i - 1] if i else 0.0
+            # A short phone before keeps at least a third of its length.
+            starts[i] = max(starts[i] - _CLOSURE_BEFORE_LABEL, earlier + (starts[i] - earlier) / 3)
+    phones = [Phone(0.0, starts[0], "_")] if starts[0] > 0 else []
+    return phones + [Phone(a, b, n) for a, b, n in zip(starts, [*starts[1:], duration], names, strict=True)]
 
 
 def _plain(text: str) -> str:
@@ -330,20 +272,21 @@ def _speak_flite(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list
                 command += ["--setf", f"{key}={value}"]
             command += ["-t", _plain(text), "-o", str(path)]
             result = _run(command, 60)
-            raw = _flite_result(result, path) if result is not None else None
+            raw = _flite_result(result.decode("utf-8", "replace"), path) if result is not None else None
             if raw is not None:
                 spoken.append(raw)
             path.unlink(missing_ok=True)
     return spoken
 
 
-def _run(command: list[str], timeout: float) -> str | None:
+def _run(command: list[str], timeout: float, stdin: bytes = b"") -> bytes | None:
+    """What a program wrote, or None if it did not end in time."""
     try:
-        result = subprocess.run(command, capture_output=True, timeout=timeout, check=False)
+        result = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
-        log.debug("%s did not end in time", command[0])
+        log.warning("%s did not end within %g s; what it was to speak is left out.", command[0], timeout)
         return None
-    return result.stdout.decode("utf-8", "replace")
+    return result.stdout
 
 
 def _flite_result(output: str, path: Path) -> _Raw | None:
@@ -359,7 +302,9 @@ def _flite_result(output: str, path: Path) -> _Raw | None:
     if not path.exists():
         return None
     samples, rate = soundfile.read(path, dtype="float32")
-    return (samples, rate, phones) if abs(len(samples) / rate - before) < 0.1 else None
+    # kal and kal16 cut the silence after the last sound short.
+    spare = phones[-1].end - phones[-1].start if phones and phones[-1].name == "pau" else 0.1
+    return (samples, rate, phones) if -0.1 < before - len(samples) / rate < max(0.1, spare) else None
 
 
 _ENCODINGS = {"cs": "iso-8859-2"}

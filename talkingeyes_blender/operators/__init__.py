@@ -1,0 +1,28 @@
+"""What a click does: one file a user action."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from . import (
+    add_standin,
+    build_flame,
+    cancel_job,
+    clear_takes,
+    fit_playback,
+    generate,
+    import_audio,
+    open_preferences,
+    resample_gaze,
+)
+
+CLASSES = (
+    *import_audio.CLASSES,
+    *add_standin.CLASSES,
+    *build_flame.CLASSES,
+    *generate.CLASSES,
+    *resample_gaze.CLASSES,
+    *clear_takes.CLASSES,
+    *fit_playback.CLASSES,
+    *cancel_job.CLASSES,
+    *open_preferences.CLASSES,
+)

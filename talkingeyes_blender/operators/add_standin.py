@@ -1,0 +1,44 @@
+"""Add Stand-in Head: the bundled character, ready to speak."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bpy
+
+from ..errors import TalkingEyesError
+from ..head.model import HeadModel
+from ..head.standin import load_standin
+from ..rig.build import build_head
+from ..rig.head_rig import HeadRig
+
+
+class AddStandin(bpy.types.Operator):
+    """Add the bundled stylised head with its rig, at the 3D cursor"""
+
+    bl_idname = "talkingeyes.add_standin"
+    bl_label = "Add Stand-in Head"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            rig = add_head(context, load_standin())
+        except TalkingEyesError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"'{rig.name}' is the head now.")
+        return {"FINISHED"}
+
+
+def add_head(context: bpy.types.Context, head: HeadModel) -> HeadRig:
+    """Build a head at the 3D cursor, choose it, and show it in the 3D View that asked for it."""
+    rig = build_head(context, head)
+    rig.armature.location = context.scene.cursor.location
+    context.scene.talkingeyes.rig = rig.mesh
+    if context.area is not None and context.area.type == "VIEW_3D" and context.region is not None:
+        with context.temp_override(region=next(r for r in context.area.regions if r.type == "WINDOW")):
+            bpy.ops.view3d.view_axis(type="FRONT")
+            bpy.ops.view3d.view_selected()
+    return rig
+
+
+CLASSES = (AddStandin,)

@@ -1,0 +1,33 @@
+"""Build Rig from FLAME File: the user's own FLAME model, ready to speak."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bpy
+from bpy_extras.io_utils import ImportHelper
+
+from ..errors import TalkingEyesError
+from ..head.reading import read_head
+from .add_standin import add_head
+
+
+class BuildFlame(bpy.types.Operator, ImportHelper):
+    """Build mesh, shape keys and armature from a FLAME model's .pkl or .npz file, at the 3D cursor"""
+
+    bl_idname = "talkingeyes.build_flame"
+    bl_label = "Build Rig from FLAME File"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filter_glob: bpy.props.StringProperty(default="*.pkl;*.npz", options={"HIDDEN"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            rig = add_head(context, read_head(self.filepath))
+        except TalkingEyesError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"'{rig.name}' is the head now.")
+        return {"FINISHED"}
+
+
+CLASSES = (BuildFlame,)

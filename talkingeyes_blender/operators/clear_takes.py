@@ -1,0 +1,38 @@
+"""Clear: what the add-on wrote to the head goes away, and nothing else."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bpy
+
+from ..errors import TalkingEyesError
+from ..rig.takes import clear, takes
+from . import jobs, subject
+
+
+class ClearTakes(jobs.Explained, bpy.types.Operator):
+    """Remove the motion that TalkingEyes wrote to the head; other animation stays"""
+
+    bl_idname = "talkingeyes.clear"
+    bl_label = "Clear"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
+        if jobs.running() is not None:
+            return "A generation is running"
+        reason = subject.why_no_head(context)
+        return "The head has no take" if reason is None and not takes(subject.head_of(context)) else reason
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            rig = subject.head_of(context)
+            count = clear(rig)
+        except TalkingEyesError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"{count} take{'s were' if count > 1 else ' was'} removed from '{rig.name}'.")
+        return {"FINISHED"}
+
+
+CLASSES = (ClearTakes,)

@@ -1,0 +1,86 @@
+"""Generate: speech to face, head, gaze and blinks, as a take on the chosen head."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+
+import bpy
+
+from .. import preferences
+from ..errors import TalkingEyesError
+from ..motion import Motion
+from ..rig.channels import Parts, Strengths
+from ..rig.curves import write_take
+from ..rig.find import find_rig
+from ..rig.landmark_basis import motion_for_rig
+from ..rig.strips import find_sound, timing
+from ..worker.client import Task
+from . import jobs, memory, subject
+
+
+class Generate(jobs.JobOperator, bpy.types.Operator):
+    """Make the head speak: face, head, gaze and blinks from the sound strip"""
+
+    bl_idname = "talkingeyes.generate"
+    bl_label = "Generate"
+
+    @classmethod
+    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
+        if not context.scene.talkingeyes.parts:
+            return "No part is switched on"
+        return super().disabled_reason(context) or subject.why_no_strip(context) or subject.why_no_head(context)
+
+    def plan(self, context: bpy.types.Context) -> GeneratePlan:
+        scene, settings = context.scene, context.scene.talkingeyes
+        strip, rig = subject.strip_of(context), subject.head_of(context)
+        heard = timing(scene, strip)
+        task = Task(
+            "generate",
+            heard.packed if heard.path is None else str(heard.path),
+            settings.seed,
+            start=heard.offset,
+            duration=heard.duration,
+            device=settings.chosen_device(context),
+            bundle=preferences.read(context).weights,
+            settings=settings.generation(),
+        )
+        return GeneratePlan(task, scene.session_uid, (rig.mesh or rig.armature).session_uid, strip.name, settings.parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratePlan:
+    """Where the motion belongs, by names and uids, and which parts of it at which strength."""
+
+    task: Task
+    scene_uid: int
+    head_uid: int
+    strip: str
+    strengths: dict[str, float]
+
+    def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
+        head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
+        if head.name not in scene.objects:
+            raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
+        heard = timing(scene, find_sound(scene, self.strip))
+        if (heard.offset, heard.duration) != (self.task.start, self.task.duration):
+            raise TalkingEyesError(f"The strip '{self.strip}' was trimmed while the motion was made.", "Generate again.")
+        rig = find_rig(head)
+        take = write_take(
+            rig,
+            motion_for_rig(rig, motion),
+            scene=scene,
+            start_frame=heard.start_frame,
+            parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
+            strengths=Strengths(**self.strengths),
+            seed=motion.seed,
+            settings={"strip": self.strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
+        )
+        memory.remember(take, motion)
+        scene.talkingeyes.gaze_seed = motion.seed
+        scene.sync_mode = "AUDIO_SYNC"
+        return " ".join((f"{motion.duration:.1f} s of motion were written to '{rig.name}'.", *take.warnings))
+
+
+CLASSES = (Generate,)

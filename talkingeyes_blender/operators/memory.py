@@ -1,0 +1,35 @@
+"""The motion that a take was made from, kept with the take's action: for new gaze under the same head, and for export.
+
+It is the motion as generated, in the weights' own expression basis, before parts, strengths and the rig.
+"""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import bpy
+import numpy as np
+
+from ..errors import TalkingEyesError
+from ..motion import Motion
+from ..rig.takes import Take
+
+MOTION_PROPERTY = "talkingeyes_motion"
+"""On our actions: the bytes of a motion's npz."""
+
+
+def remember(take: Take, motion: Motion) -> None:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **{field.name: getattr(motion, field.name) for field in dataclasses.fields(motion)})
+    bpy.data.actions[take.name][MOTION_PROPERTY] = stream.getvalue()
+
+
+def recall(take: Take) -> Motion:
+    """Return the motion of a take; raise TalkingEyesError if it was not kept."""
+    action = bpy.data.actions.get(take.name)
+    kept = action.get(MOTION_PROPERTY) if action is not None else None
+    if not isinstance(kept, bytes):
+        raise TalkingEyesError(f"The take '{take.name}' does not hold its motion.", "Generate it again.")
+    return Motion.load(io.BytesIO(kept))

@@ -1,0 +1,58 @@
+"""What the user chose to work on: the strip and the head, or one sentence that says what is wrong with them."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bpy
+
+from ..errors import TalkingEyesError
+from ..rig.find import find_rig
+from ..rig.head_rig import HeadRig
+from ..rig.strips import find_sound, list_sounds
+
+
+def head_of(context: bpy.types.Context) -> HeadRig:
+    """Return the chosen head, or the selected one where none is chosen; raise TalkingEyesError if it is none."""
+    scene = context.scene
+    chosen = scene.talkingeyes.rig or _selected(context)
+    if chosen is None:
+        raise TalkingEyesError("No head is chosen.", "Choose its armature or mesh, or add the stand-in head.")
+    rig = find_rig(chosen)
+    if rig.armature.name not in scene.objects:
+        raise TalkingEyesError(f"The head '{rig.name}' was deleted from this scene.", "Choose another one.")
+    return rig
+
+
+def _selected(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The active object, if it has to do with an armature: a cube that happens to be selected was not meant."""
+    active = context.view_layer.objects.active
+    return active if active is not None and (active.type == "ARMATURE" or active.find_armature()) else None
+
+
+def why_no_head(context: bpy.types.Context) -> str | None:
+    try:
+        head_of(context)
+    except TalkingEyesError as error:
+        return error.message
+    return None
+
+
+def strip_of(context: bpy.types.Context) -> bpy.types.Strip:
+    """Return the chosen sound strip, or the only one where none is chosen; raise TalkingEyesError if there is none."""
+    scene = context.scene
+    name, strips = scene.talkingeyes.strip, list_sounds(scene)
+    if name:
+        return find_sound(scene, name)
+    if not strips:
+        raise TalkingEyesError("The scene has no sound strip.", "Import a sound file.")
+    if len(strips) > 1:
+        raise TalkingEyesError("No sound strip is chosen.", "Choose the one with the speech.")
+    return strips[0]
+
+
+def why_no_strip(context: bpy.types.Context) -> str | None:
+    try:
+        strip_of(context)
+    except TalkingEyesError as error:
+        return error.message
+    return None

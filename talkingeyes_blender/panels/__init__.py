@@ -1,0 +1,8 @@
+"""What the user sees: draws state, decides nothing."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from . import sidebar
+
+CLASSES = (*sidebar.CLASSES,)

@@ -1,0 +1,156 @@
+"""The tab 'TalkingEyes' in the sidebar of the 3D View."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import textwrap
+
+import bpy
+
+from ..operators import subject
+from ..operators.fit_playback import fits
+from ..operators.generate import Generate
+
+
+class Tab:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "TalkingEyes"
+
+
+class SpeechPanel(Tab, bpy.types.Panel):
+    bl_idname = "TALKINGEYES_PT_speech"
+    bl_label = "TalkingEyes"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        _choose_strip(layout, context)
+        _choose_head(layout, context)
+        layout.separator()
+        if context.window_manager.talkingeyes.running:
+            _job(layout, context)
+        else:
+            _actions(layout, context)
+            _note(layout, context)
+
+
+class PartsPanel(Tab, bpy.types.Panel):
+    bl_idname = "TALKINGEYES_PT_parts"
+    bl_parent_id = "TALKINGEYES_PT_speech"
+    bl_label = "Parts"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = context.scene.talkingeyes
+        column = self.layout.column(align=True)
+        for part in ("face", "head", "gaze", "blinks"):
+            split = column.split(factor=0.4, align=True)
+            split.prop(settings, f"write_{part}", toggle=True)
+            strength = split.row(align=True)
+            strength.active = getattr(settings, f"write_{part}")
+            strength.prop(settings, f"strength_{part}", text="", slider=True)
+
+
+class EyesPanel(Tab, bpy.types.Panel):
+    bl_idname = "TALKINGEYES_PT_eyes"
+    bl_parent_id = "TALKINGEYES_PT_speech"
+    bl_label = "Gaze and Blinks"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.scene.talkingeyes
+        layout.use_property_split, layout.use_property_decorate = True, False
+        layout.prop(settings, "gaze_choice")
+        if settings.gaze_choice == "sample":
+            layout.prop(settings, "gaze_temperature")
+        layout.prop(settings, "blink_preset", text="Blinks")
+        if settings.blink_preset == "CUSTOM":
+            layout.prop(settings, "blink_rate", text="A Minute")
+
+
+class WorkerPanel(Tab, bpy.types.Panel):
+    bl_idname = "TALKINGEYES_PT_worker"
+    bl_parent_id = "TALKINGEYES_PT_speech"
+    bl_label = "Device"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.prop(context.scene.talkingeyes, "device", text="")
+        layout.operator("talkingeyes.open_preferences", icon="PREFERENCES")
+
+
+def _choose_strip(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    row = layout.row(align=True)
+    row.prop(context.scene.talkingeyes, "strip", text="", icon="SOUND", placeholder="Sound Strip")
+    row.operator("talkingeyes.import_audio", text="", icon="FILEBROWSER")
+    reason = subject.why_no_strip(context)
+    if reason is not None:
+        box = _warning(layout, context, reason)
+        box.operator("talkingeyes.import_audio", icon="SOUND")
+
+
+def _choose_head(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    row = layout.row(align=True)
+    row.prop(context.scene.talkingeyes, "rig", text="", icon="USER")
+    row.operator("talkingeyes.add_standin", text="", icon="ADD")
+    row.operator("talkingeyes.build_flame", text="", icon="FILEBROWSER")
+    reason = subject.why_no_head(context)
+    if reason is not None:
+        box = _warning(layout, context, reason)
+        box.operator("talkingeyes.add_standin", icon="ADD")
+        box.operator("talkingeyes.build_flame", icon="FILEBROWSER")
+
+
+def _actions(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    settings = context.scene.talkingeyes
+    row = layout.row()
+    row.scale_y = 1.8
+    row.operator("talkingeyes.generate", icon="PLAY")
+    reason = Generate.disabled_reason(context)
+    if reason is not None and reason not in (subject.why_no_strip(context), subject.why_no_head(context)):
+        _warning(layout, context, reason)
+    layout.prop(settings, "seed")
+    column = layout.column(align=True)
+    column.operator("talkingeyes.resample_gaze", icon="HIDE_OFF")
+    row = column.row(align=True)
+    row.prop(settings, "gaze_seed")
+    row.prop(settings, "next_gaze_seed", text="", icon="FORWARD")
+    layout.operator("talkingeyes.clear", icon="TRASH")
+    if subject.why_no_strip(context) is None and not fits(context.scene, subject.strip_of(context)):
+        layout.operator("talkingeyes.fit_playback", icon="TIME")
+
+
+def _job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    job = context.window_manager.talkingeyes
+    row = layout.row(align=True)
+    row.scale_y = 1.8
+    row.progress(factor=job.fraction, type="BAR", text=job.phase)
+    row.operator("talkingeyes.cancel_job", text="", icon="X")
+
+
+def _note(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    job = context.window_manager.talkingeyes
+    if not job.note:
+        return
+    box = layout.box()
+    _lines(box, context, job.note, job.note_icon)
+    if job.note_icon == "ERROR":
+        box.operator("talkingeyes.open_preferences", icon="PREFERENCES")
+
+
+def _warning(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) -> bpy.types.UILayout:
+    box = layout.box()
+    _lines(box, context, text, "ERROR")
+    return box
+
+
+def _lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
+    """Draw a sentence in as many lines as the sidebar's width asks for."""
+    pixels = 7.0 * context.preferences.system.ui_scale
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for i, line in enumerate(textwrap.wrap(text, max(16, int((context.region.width - 70) / pixels)))):
+        column.label(text=line, icon="NONE" if i else icon)
+
+
+CLASSES = (SpeechPanel, PartsPanel, EyesPanel, WorkerPanel)
