@@ -132,16 +132,36 @@ class SceneSettings(bpy.types.PropertyGroup):
         return preferences.read(context).device if self.device == "preferences" else self.device
 
 
+def _running(_self: JobState) -> bool:
+    return jobs.running() is not None
+
+
+def _fraction(_self: JobState) -> float:
+    job = jobs.running()
+    return job.fraction if job is not None else 0.0
+
+
+def _phase(_self: JobState) -> str:
+    job = jobs.running()
+    return job.phase if job is not None else ""
+
+
+def _note_icon(_self: JobState) -> str:
+    return jobs.note()[0]
+
+
+def _note(_self: JobState) -> str:
+    return jobs.note()[1]
+
+
 class JobState(bpy.types.PropertyGroup):
     """``window_manager.talkingeyes``: read from the running job, stored nowhere."""
 
-    running: bpy.props.BoolProperty(name="Running", get=lambda _self: jobs.running() is not None)
-    fraction: bpy.props.FloatProperty(
-        name="Progress", get=lambda _self: job.fraction if (job := jobs.running()) else 0.0, subtype="FACTOR"
-    )
-    phase: bpy.props.StringProperty(name="Phase", get=lambda _self: job.phase if (job := jobs.running()) else "")
-    note_icon: bpy.props.StringProperty(get=lambda _self: jobs.note()[0])
-    note: bpy.props.StringProperty(name="Last Result", get=lambda _self: jobs.note()[1])
+    running: bpy.props.BoolProperty(name="Running", get=_running)
+    fraction: bpy.props.FloatProperty(name="Progress", get=_fraction, subtype="FACTOR")
+    phase: bpy.props.StringProperty(name="Phase", get=_phase)
+    note: bpy.props.StringProperty(name="Last Result", get=_note)
+    note_icon: bpy.props.StringProperty(name="Icon of the Last Result", get=_note_icon)
 
 
 def attach() -> None:

@@ -61,6 +61,10 @@ def stir(networks: dict[str, nn.Module]) -> None:
         face.set_statistics(torch.full_like(face.mean, 0.1), torch.full_like(face.scale, 0.1))
         vqvae.codebook.normal_()
         vqvae.set_statistics(torch.full((6,), 0.01), torch.full((6,), 0.1))
+        gaze.out.weight.mul_(5)  # as far out as the codes are, or the shortest code would always be the nearest
+        gaze.log_sharpness.fill_(-2.0)  # and yet left to chance where codes are sampled
+        for layer in gaze.stack.layers:
+            layer.attend_memory.out.weight.mul_(4)
         gaze.set_statistics(torch.full((6,), 0.1), torch.full((3,), 0.05))
         networks["head_vae"].set_statistics(torch.full((3,), 0.05))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import pickle
 import sys
 import types
@@ -98,9 +99,7 @@ class _Mesh:
         # Move the rows so that the hole lies round the eyeball.
         grid[..., 1] += (EYE[1] - eye[1]) * np.exp(-(((grid[..., 1] - eye[1]) / 0.05) ** 2))
         holes = {"left": _EYE_HOLE, "right": _mirrored(_EYE_HOLE), "mouth": _MOUTH_HOLE}
-        inside = {
-            (r, c) for r0, r1, c0, c1 in holes.values() for r in range(r0 + 1, r1) for c in range(c0 + 1, c1)
-        }
+        inside = {(r, c) for r0, r1, c0, c1 in holes.values() for r in range(r0 + 1, r1) for c in range(c0 + 1, c1)}
         index = np.full((_ROWS + 1, _COLUMNS + 1), -1)
         for r in range(_ROWS + 1):
             for c in range(_COLUMNS + 1):
@@ -119,7 +118,7 @@ class _Mesh:
             loops = [outer]
             for points in _lips(angles) if name == "mouth" else _lids(angles, side):
                 loops.append(self.add(points))
-            for i, (a, b) in enumerate(zip(loops, loops[1:], strict=False)):
+            for i, (a, b) in enumerate(itertools.pairwise(loops)):
                 for k in range(len(outer)):
                     n = (k + 1) % len(outer)
                     self.face([a[k], a[n], b[n], b[k]], int(name == "mouth" and i > 0))
@@ -138,13 +137,15 @@ class _Mesh:
             n = (k + 1) % len(turns)
             self.face([indices[0], rows[0, k], rows[0, n]], 3)
             self.face([indices[-1], rows[-1, n], rows[-1, k]], 2)
-            for a, b in zip(rows, rows[1:], strict=False):
+            for a, b in itertools.pairwise(rows):
                 self.face([a[k], b[k], b[n], a[n]], 2)
         return indices
 
 
 def _depth(x: float, y: float) -> float:
-    return 0.055 - 0.09 * (x / 0.09) ** 2 - 0.06 * (y / 0.13) ** 2 + 0.02 * np.exp(-((x / 0.012) ** 2 + (y / 0.02) ** 2))
+    return (
+        0.055 - 0.09 * (x / 0.09) ** 2 - 0.06 * (y / 0.13) ** 2 + 0.02 * np.exp(-((x / 0.012) ** 2 + (y / 0.02) ** 2))
+    )
 
 
 def _mirrored(hole: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -205,7 +206,9 @@ def _regressor(points: np.ndarray, balls: list[np.ndarray]) -> np.ndarray:
     return regressor
 
 
-def _deformations(points: np.ndarray, skin: np.ndarray, count: int, size: float, rng: np.random.Generator) -> np.ndarray:
+def _deformations(
+    points: np.ndarray, skin: np.ndarray, count: int, size: float, rng: np.random.Generator
+) -> np.ndarray:
     """(V, 3, count) smooth random displacements of the skin, ``size`` metres at most."""
     basis = np.zeros((len(points), 3, count))
     for k in range(count):
@@ -228,7 +231,9 @@ def _mouth_shapes(points: np.ndarray, mouth: list[np.ndarray], weights: np.ndarr
     loops = np.array(mouth[1:])
     partner = loops[:, (len(loops[0]) - np.arange(len(loops[0])) + 2 * _corner(points[loops[1]])) % len(loops[0])]
     meet = 0.5 * (opened[loops] + opened[partner]) + 0.5 * (points[loops] - points[partner])
-    shapes[loops, :, 0] = np.einsum("...ab,...b->...a", np.linalg.inv(blend[loops]), meet - shift[loops]) - points[loops]
+    shapes[loops, :, 0] = (
+        np.einsum("...ab,...b->...a", np.linalg.inv(blend[loops]), meet - shift[loops]) - points[loops]
+    )
     shapes[loops, 1, 1] = 0.008 * np.clip((points[loops][..., 1] + 0.074) / 0.0004, -1, 1)
     return shapes
 
@@ -247,7 +252,9 @@ def _landmarks(points: np.ndarray, rings: dict[str, list[np.ndarray]]) -> dict[s
         return np.roll(ring, -int(points[ring, 0].argmin()))
 
     brows = [nearest(x, 0.062) for x in (-0.06, -0.05, -0.04, -0.03, -0.02, 0.02, 0.03, 0.04, 0.05, 0.06)]
-    nose = [nearest(0, y) for y in (0.05, 0.03, 0.015, 0.0)] + [nearest(x, -0.02) for x in (-0.02, -0.01, 0, 0.01, 0.02)]
+    nose = [nearest(0, y) for y in (0.05, 0.03, 0.015, 0.0)] + [
+        nearest(x, -0.02) for x in (-0.02, -0.01, 0, 0.01, 0.02)
+    ]
     eyes = []
     for side in ("right", "left"):
         ring = ordered(rings[side][2])
@@ -350,7 +357,7 @@ def foreign_classes() -> Iterator[dict[str, type]]:
     class Select(Ch):
         pass
 
-    class csc_matrix:  # noqa: N801
+    class csc_matrix:
         def __init__(self, dense: np.ndarray) -> None:
             columns, rows = np.nonzero(dense.T)
             self.__dict__.update(
@@ -361,7 +368,7 @@ def foreign_classes() -> Iterator[dict[str, type]]:
                 indptr=np.searchsorted(columns, np.arange(dense.shape[1] + 1)).astype(np.int32),
             )
 
-    class csr_matrix:  # noqa: N801
+    class csr_matrix:
         def __init__(self, dense: np.ndarray) -> None:
             rows, columns = np.nonzero(dense)
             self.__dict__.update(
@@ -371,7 +378,7 @@ def foreign_classes() -> Iterator[dict[str, type]]:
                 indptr=np.searchsorted(rows, np.arange(dense.shape[0] + 1)).astype(np.int32),
             )
 
-    class coo_matrix:  # noqa: N801
+    class coo_matrix:
         def __init__(self, dense: np.ndarray) -> None:
             rows, columns = np.nonzero(dense)
             self.__dict__.update(_shape=dense.shape, data=dense[rows, columns], row=rows, col=columns)
@@ -390,5 +397,3 @@ def foreign_classes() -> Iterator[dict[str, type]]:
         setattr(modules[home], cls.__name__, cls)
     with mock.patch.dict(sys.modules, modules):
         yield {cls.__name__: cls for cls in homes}
-
-

@@ -18,7 +18,7 @@ _BULK = {
     ("FCurve", "keyframe_points"): ("co", 2),
 }
 """Collections that are too long to be walked: which of their numbers stand for them."""
-_DERIVED = {"points", "edges", "attributes", "color_attributes", "uv_layers", "loop_triangles", "corner_normals",
+_LEFT_OUT = {"node_tree", "depsgraph", "points", "edges", "attributes", "color_attributes", "uv_layers", "loop_triangles", "corner_normals",
             "vertex_normals", "polygon_normals", "loop_triangle_polygons", "normals", "preview"}  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def _walk(struct: bpy.types.bpy_struct | None, path: str, above: frozenset[tuple
         yield f"{path}[{key!r}] = {struct[key]!r}" if not hasattr(struct[key], "as_pointer") else f"{path}[{key!r}]"
     for prop in struct.bl_rna.properties:
         name = prop.identifier
-        if name in _PASSED_OVER or name in _DERIVED:
+        if name in _PASSED_OVER or name in _LEFT_OUT:
             continue
         value = getattr(struct, name)
         if prop.type == "POINTER":

@@ -22,10 +22,13 @@ import launch
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """``act``: what the generator does; ``frames``: how much it answers."""
+    """``act``: what the generator does, by default as the environment says; ``frames``: how much it answers."""
 
-    act: str = "answer"
+    act: str = os.environ.get("TALKINGEYES_DOUBLE", "answer")
     frames: int = 50
+    blink_rate: float | None = None
+    gaze: str | None = None
+    temperature: float | None = None
 
 
 class ObedientGenerator:
@@ -38,6 +41,7 @@ class ObedientGenerator:
         import numpy as np
 
         from talkingeyes_blender.errors import TalkingEyesError
+        from talkingeyes_blender.head import arkit
         from talkingeyes_blender.motion import Motion
 
         print("a library prints to stdout")
@@ -62,13 +66,13 @@ class ObedientGenerator:
         rng = np.random.default_rng(seed)
         size = settings.frames
         return Motion(
-            expression=rng.normal(size=(size, 4)),
+            expression=rng.uniform(0, 0.2, (size, len(arkit.EXPRESSIONS))),
             jaw=rng.uniform(0, 0.2, (size, 3)),
             head=rng.uniform(0, 0.2, (size, 3)),
             eyes=rng.uniform(0, 0.2, (size, 6)),
             blink=rng.uniform(0, 1, (size, 2)),
             seed=seed,
-            head_model="double",
+            head_model=arkit.STANDIN,
         )
 
     def resample_gaze(self, clip, motion, seed, settings, progress):

@@ -141,8 +141,9 @@ def test_sparse_matrices_of_the_real_scipy(kind: str, array: bool) -> None:
 def test_numbers_of_all_kinds_come_back() -> None:
     values = {
         "float16": np.arange(4, dtype=np.float16), "big": np.arange(4, dtype=">f8"), "bool": np.array([True, False]),
-        "fortran": np.asfortranarray(np.arange(12).reshape(3, 4)), "scalar": np.float32(1.5), "text": np.array(["ab", "c"]),
-        "empty": np.zeros((0, 3)), "zero": np.array(7), "list": [1, 2.5], "objects": np.array([1, "a", None], object),
+        "fortran": np.asfortranarray(np.arange(12).reshape(3, 4)), "scalar": np.float32(1.5),
+        "text": np.array(["ab", "c"]), "empty": np.zeros((0, 3)), "zero": np.array(7), "list": [1, 2.5],
+        "objects": np.array([1, "a", None], object),
     }  # fmt: skip
     for protocol in range(6):
         read = load_pickle(pickle.dumps(values, protocol=protocol))
@@ -320,15 +321,19 @@ BROKEN = {
         (np.zeros((4, 5), int), "triangles or quads"), (np.full((4, 3), 9999), "does not have"),
         (np.full((4, 3), -1), "does not have"), (np.zeros((0, 3), int), "triangles or quads"),
     ],
-    "shapedirs": [(np.zeros((594, 11)), "shape"), (np.full((594, 3, 11), np.nan), "not numbers"),
-                  (np.full((594, 3, 11), np.inf), "not numbers"), (np.full((594, 3, 11), "a"), "does not hold numbers")],
+    "shapedirs": [
+        (np.zeros((594, 11)), "shape"), (np.full((594, 3, 11), np.nan), "not numbers"),
+        (np.full((594, 3, 11), np.inf), "not numbers"), (np.full((594, 3, 11), "a"), "does not hold numbers"),
+    ],
     "posedirs": [(None, "missing"), (np.zeros((594, 3, 207)), "shape"), (np.zeros((36, 1782)), "shape")],
     "weights": [(None, "missing"), (np.zeros((594, 5)), "add up"), (np.zeros((594, 55)), "shape"),
                 (np.tile([2.0, -1, 0, 0, 0], (594, 1)), "add up")],
     "J_regressor": [(None, "missing"), (np.zeros((594, 5)), "shape"), (np.full((5, 594), np.nan), "not numbers")],
     "kintree_table": [(None, "missing"), (np.zeros((2, 55), int), "55 joints"),
                       (np.array([[-1, 0, 1, 2, 3], range(5)]), "otherwise"), (np.zeros((2, 5), complex), "numbers")],
-    "landmark_face": [(np.arange(68), "shape"), (np.full(51, 600), "does not have"), (np.full(51, -1), "does not have")],
+    "landmark_face": [
+        (np.arange(68), "shape"), (np.full(51, 600), "does not have"), (np.full(51, -1), "does not have"),
+    ],
     "landmark_pupils": [(np.arange(3), "shape")],
     "identity": [(np.arange(3), "not a text")],
     "expression_names": [(np.array(["a", "b"]), "2 names for 8"), (np.arange(8), "not a list of names")],
@@ -410,9 +415,7 @@ def test_an_npz_that_is_not_whole(tmp_path: Path, head: HeadModel) -> None:
 
 def test_an_array_that_claims_more_than_it_holds(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open("v_template.npy", "w") as stream:
-        np.lib.format.write_array_header_1_0(
-            stream, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 3)}
-        )
+        np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 3)})
     with pytest.raises(TalkingEyesError, match="damaged"):
         read_head(tmp_path / "a.npz")
 
@@ -438,9 +441,7 @@ def by_name(name: str, argument: bytes = b"U\x04echo") -> bytes:
 
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("container", ["pkl", "npz"])
-def test_a_command_is_refused_before_it_runs(
-    tmp_path: Path, head: HeadModel, protocol: int, container: str
-) -> None:
+def test_a_command_is_refused_before_it_runs(tmp_path: Path, head: HeadModel, protocol: int, container: str) -> None:
     trace = tmp_path / "it-ran"
     command = Calls(os.system, f"{sys.executable} -c \"open(r'{trace}', 'w')\"")
     path = tmp_path / f"head.{container}"
@@ -461,14 +462,15 @@ def test_a_command_is_refused_before_it_runs(
 @pytest.mark.parametrize(
     "name",
     [
-        "builtins.eval", "__builtin__.eval", "builtins.exec", "builtins.getattr", "builtins.__import__", "builtins.open",
-        "os.system", "posix.system", "subprocess.Popen", "importlib.import_module", "runpy.run_path", "pickle.loads",
-        "numpy.load", "numpy.fromfile", "numpy.memmap", "numpy.testing._private.utils.runstring", "numpy.f2py.compile",
-        "numpy.distutils.exec_command.exec_command", "numpy.core.multiarray.fromfile", "numpy.lib.npyio.load",
-        "numpy.core._internal._ctypes", "numpy.ndarray.tofile", "numpy.vectorize", "numpy.matrix",
-        "scipy.sparse.csc.os", "scipy.sparse._csc.warn", "scipy.sparse.load_npz", "scipy.io.loadmat",
-        "_codecs.lookup", "_codecs.open", "codecs.encode", "copyreg.__newobj__", "copy_reg.constructor",
-        "collections.namedtuple", "functools.partial", "operator.attrgetter", "types.FunctionType", "types.CodeType",
+        "builtins.eval", "__builtin__.eval", "builtins.exec", "builtins.getattr", "builtins.__import__",
+        "builtins.open", "os.system", "posix.system", "subprocess.Popen", "importlib.import_module",
+        "runpy.run_path", "pickle.loads", "numpy.load", "numpy.fromfile", "numpy.memmap", "numpy.f2py.compile",
+        "numpy.testing._private.utils.runstring", "numpy.distutils.exec_command.exec_command",
+        "numpy.core.multiarray.fromfile", "numpy.lib.npyio.load", "numpy.core._internal._ctypes",
+        "numpy.ndarray.tofile", "numpy.vectorize", "numpy.matrix", "scipy.sparse.csc.os", "scipy.sparse._csc.warn",
+        "scipy.sparse.load_npz", "scipy.io.loadmat", "_codecs.lookup", "_codecs.open", "codecs.encode",
+        "copyreg.__newobj__", "copy_reg.constructor", "collections.namedtuple", "functools.partial",
+        "operator.attrgetter", "types.FunctionType", "types.CodeType",
         "chumpyx.ch.Ch", "my.chumpy.ch.Ch", "chumpy/../os.system",
     ],
 )  # fmt: skip
@@ -500,9 +502,7 @@ def test_what_is_allowed_can_do_no_harm(tmp_path: Path) -> None:
                 made = load_pickle(by_name(name, argument))
             except (TalkingEyesError, ValueError):
                 continue
-            assert type(made).__module__.startswith("talkingeyes_blender") or isinstance(
-                made, bytes | frozenset | dict
-            )
+            assert type(made).__module__.startswith("talkingeyes_blender") or isinstance(made, bytes | frozenset | dict)
             assert made is None or not isinstance(made, bytes) or len(made) < 100
     assert marker.read_text() == "content"
 
@@ -518,7 +518,10 @@ def test_allowed_names_cannot_be_changed() -> None:
     with pytest.raises(Refused, match="change a function"):
         load_pickle(b"\x80\x02c_codecs\nencode\n}U\x05_callU\x01xsb.")
     before = dict(vars(type(load_pickle(by_name("numpy.dtype")))))
-    for content in (b"\x80\x02cnumpy\ndtype\n}U\x05numpyU\x01xsb.", b"\x80\x02cnumpy\ndtype\nN}U\x05numpyU\x01xs\x86b."):
+    for content in (
+        b"\x80\x02cnumpy\ndtype\n}U\x05numpyU\x01xsb.",
+        b"\x80\x02cnumpy\ndtype\nN}U\x05numpyU\x01xs\x86b.",
+    ):
         with pytest.raises(ValueError):
             load_pickle(content)
     assert dict(vars(type(load_pickle(by_name("numpy.dtype"))))) == before

@@ -55,8 +55,9 @@ def test_channels_are_averaged(tmp_path):
 @pytest.mark.parametrize(
     ("format", "subtype"),
     [
-        ("WAV", "PCM_U8"), ("WAV", "PCM_24"), ("WAV", "DOUBLE"), ("WAV", "ULAW"), ("AIFF", "PCM_16"), ("CAF", "ALAC_16"),
-        ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("W64", "PCM_16"), ("RF64", "PCM_16"),
+        ("WAV", "PCM_U8"), ("WAV", "PCM_24"), ("WAV", "DOUBLE"), ("WAV", "ULAW"), ("AIFF", "PCM_16"),
+        ("CAF", "ALAC_16"), ("W64", "PCM_16"), ("RF64", "PCM_16"),
+        ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["x.wav", "x.raw", "x"])
@@ -187,7 +188,8 @@ def test_text_named_wav(tmp_path):
     [
         (b"\0\0\0\x1cftypisom", "MP4"), (b"\x1a\x45\xdf\xa3", "Matroska"), (b"RIFF\0\0\0\0AVI ", "AVI"),
         (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media"), (b"FLV\x01", "Flash"), (b"\x00\x00\x01\xba", "MPEG"),
-        ((b"G" + bytes(187)) * 2 + b"G", "MPEG"), (b"\xff\xf1\x50\x40", "AAC"), (b"\x0b\x77", "AC-3"), (b"#!AMR\n", "AMR"),
+        ((b"G" + bytes(187)) * 2 + b"G", "MPEG"), (b"\xff\xf1\x50\x40", "AAC"),
+        (b"\x0b\x77", "AC-3"), (b"#!AMR\n", "AMR"),
     ],
 )  # fmt: skip
 def test_containers_that_are_not_read(head, kind):
@@ -216,7 +218,8 @@ def test_samples_that_are_not_numbers(tmp_path, bad, rate):
     [
         (dict(duration=0.0), "no sound to work on"), (dict(duration=-1.0), "no sound to work on"),
         (dict(duration=float("nan")), "no sound to work on"), (dict(start=-0.1), "starts at"),
-        (dict(start=float("inf")), "starts at"), (dict(start=1.0), "1.00 s long"), (dict(start=5.0, duration=1), "1.00 s long"),
+        (dict(start=float("inf")), "starts at"), (dict(start=1.0), "1.00 s long"),
+        (dict(start=5.0, duration=1), "1.00 s long"),
     ],
 )  # fmt: skip
 def test_bad_trims(tmp_path, trim, words):

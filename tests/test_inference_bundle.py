@@ -136,7 +136,7 @@ def test_a_save_that_fails_leaves_the_old_bundle(folder, monkeypatch, step):
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(TalkingEyesError, match="could not be written .No space left on device"):
+    with pytest.raises(TalkingEyesError, match=r"could not be written \(No space left on device\)"):
         save(folder, tiny_networks(seed=1), name="second")
     monkeypatch.undo()
     loaded = load_bundle(folder)
@@ -161,7 +161,7 @@ def test_saving_what_is_no_bundle(tmp_path):
         save(tmp_path, whole | {"gaze_vqvae": GazeVQVAE()})
     with torch.no_grad():
         whole["face_decoder"].out.bias[0] = float("nan")
-    with pytest.raises(TalkingEyesError, match="face_decoder.*not finite.*out.bias"):
+    with pytest.raises(TalkingEyesError, match=r"face_decoder.*not finite.*out\.bias"):
         save(tmp_path, whole)
     assert not (tmp_path / "bundle.json").exists()
 
@@ -289,5 +289,8 @@ def test_networks_that_do_not_fit_together(tmp_path):
     refusal(wide, "do not fit their configuration")
 
 
-def test_the_default_is_inside_the_package():
-    assert bundles.DEFAULT == Path(bundles.__file__).parents[1] / "weights"
+def test_the_default_is_inside_the_package(monkeypatch, folder):
+    package = Path(bundles.__file__).parents[1]
+    assert (package / "weights") == bundles.DEFAULT
+    monkeypatch.setattr(bundles, "DEFAULT", folder)
+    assert load_bundle().folder == folder

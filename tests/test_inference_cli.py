@@ -40,10 +40,10 @@ def test_as_a_command(sounds, weights, tmp_path):
     out = tmp_path / "new" / "out"
     done = subprocess.run(
         [
-            sys.executable, "-m", "talkingeyes_blender.inference", *map(str, sorted(sounds.iterdir())), "--out", str(out),
-            "--seed", "7", "--weights", weights, "--device", "cpu", "--takes", "2",
+            sys.executable, "-m", "talkingeyes_blender.inference", *map(str, sorted(sounds.iterdir())),
+            "--out", str(out), "--seed", "7", "--weights", weights, "--device", "cpu", "--takes", "2",
         ],
-        cwd=ROOT, capture_output=True, text=True, check=False, env=None,
+        cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert {path.name for path in out.iterdir()} == {"one.npz", "one.take2.npz", "two.npz", "two.take2.npz"}
@@ -92,7 +92,7 @@ def test_two_files_of_one_name(sounds, weights, tmp_path, capsys):
     other.mkdir()
     (other / "one.flac").write_bytes((sounds / "one.wav").read_bytes())
     code, errors = run(
-        capsys, sounds / "one.wav", other / "one.flac", "--out", tmp_path / "out", "--weights", weights, "--device", "cpu"
+        capsys, sounds / "one.wav", other / "one.flac", "--out", tmp_path / "out", "--weights", weights, "--device=cpu"
     )
     assert code == 1 and "one.flac would replace" in errors
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["one.npz"]

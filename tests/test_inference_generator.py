@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -232,7 +233,7 @@ def test_argmin_has_no_chance_under_a_kept_head(generator):
 
 
 def test_a_low_temperature_nears_the_argmin(generator):
-    sound = clip(8)
+    sound = clip(5)
     paper = generator.generate(sound, 5, GenerationSettings(gaze="argmin")).eyes
     far = [
         np.abs(generator.generate(sound, 5, GenerationSettings(temperature=t)).eyes - paper).mean() for t in (0, 0.2, 3)
@@ -241,10 +242,10 @@ def test_a_low_temperature_nears_the_argmin(generator):
 
 
 def test_blink_rate(generator):
-    sound = clip(30)
-    rates = {rate: generator.generate(sound, 5, GenerationSettings(blink_rate=rate)) for rate in (0, 12, 60, None)}
+    sound = clip(10)
+    rates = {rate: generator.generate(sound, 5, GenerationSettings(blink_rate=rate)) for rate in (0, 20, 80, None)}
     shut = {rate: (motion.blink[:, 0] == 1).sum() for rate, motion in rates.items()}
-    assert shut[0] == 0 < shut[12] < shut[60]
+    assert shut[0] == 0 < shut[20] < shut[80]
     assert all(differing(rates[None], motion) == {"blink"} for rate, motion in rates.items() if rate is not None)
 
 
@@ -300,8 +301,8 @@ def test_what_is_kept_is_bounded(generator, monkeypatch):
     for seed in range(3):
         generator.generate(clip(4, seed), 1)
     assert sum(heard.bytes for heard in generator._heard.values()) < 60_000
-    generator.generate(clip(40), 1)
-    assert list(generator._heard) == [clip(40).digest], "the newest is kept, however long"
+    generator.generate(clip(20), 1)
+    assert list(generator._heard) == [clip(20).digest], "the newest is kept, however long"
 
 
 def test_progress_is_even_and_whole(generator, monkeypatch):
@@ -310,7 +311,7 @@ def test_progress_is_even_and_whole(generator, monkeypatch):
     generator.generate(sound, 1, progress=lambda done, phase: seen.append((done, phase)))
     fractions, phases = zip(*seen, strict=True)
     assert fractions[0] == 0 and fractions[-1] == pytest.approx(1)
-    assert all(a <= b + 1e-9 for a, b in zip(fractions, fractions[1:], strict=False))
+    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(fractions))
     assert list(dict.fromkeys(phases)) == [
         "Listening to the speech", "Moving the face", "Moving the head", "Moving the eyes",
     ]  # fmt: skip
@@ -382,5 +383,5 @@ def test_diverged_weights_are_not_passed_on(generator):
 
 def test_real_recordings(generator, testdata):
     for path in sorted((testdata / "speech").iterdir()):
-        sound = read_audio(path, duration=4.0)
+        sound = read_audio(path, start=1.0, duration=2.2)
         assert generator.generate(sound, 1).frames == sound.frames

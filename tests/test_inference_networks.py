@@ -118,7 +118,7 @@ def test_encoder_windows_equal_whole(window):
     encoder.window = window
     samples = 0.1 * normal(FRAMES * 640 - 123) * (normal(FRAMES * 640 - 123, seed=2).cumsum(0).sin())
     done = []
-    assert FRAMES > window + 2 * encoder.margin or window == 44
+    assert window == 44 or window + 2 * encoder.margin < FRAMES
     with torch.inference_mode():
         assert close(encoder.encode(samples, done.append), encoder(samples[None]))
     assert done[-1] == FRAMES and done == sorted(done)
@@ -301,7 +301,7 @@ def test_head_within_a_window_is_one_decode():
 
 @pytest.mark.parametrize("frames", [31, 52, 53, 100])
 def test_long_head_is_blended_from_windows(frames):
-    """Windows of 30 frames that share 8: alone each is its own decode, in between the way leads from one to the next."""
+    """Windows of 30 frames that share 8: alone each is its own decode, shared frames lie between."""
     head = tiny_networks()["head_vae"]
     speech, done = normal(1, frames, 16), []
     generated = head.generate(speech, torch.Generator().manual_seed(4), done.append)

@@ -428,6 +428,20 @@ def test_a_moved_strip_takes_its_gaze_along(scene, head, rig):
     assert largest_error(scene, rig, head, motion.replace(eyes=eyes), 31 + np.arange(10)) < 1e-4
 
 
+def test_takes_survive_saving_and_loading(scene, head, rig, tmp_path):
+    motion = random_motion(head, 10)
+    write_take(rig, motion, scene=scene, start_frame=1, settings={"strip": "talk"})
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "ann.blend"))
+    fresh_scene()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "ann.blend"))
+    scene, rig = bpy.context.scene, find_rig(bpy.data.objects["Ann"])
+    assert current_take(rig).settings == {"strip": "talk"}
+    eyes = random_motion(head, 10, seed=9).eyes
+    write_gaze(rig, eyes)
+    assert largest_error(scene, rig, head, motion.replace(eyes=eyes), 1 + np.arange(10)) < 1e-4
+    assert clear(rig) == 1 and not len(bpy.data.actions)
+
+
 # ---------------------------------------------------------------------------------------------------------- new gaze
 
 

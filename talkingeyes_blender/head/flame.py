@@ -37,7 +37,7 @@ _IRIS_ANGLE = np.radians(30.0)
 
 
 def has_topology(head: HeadModel) -> bool:
-    """Whether the mesh is FLAME's: its number of vertices, and eyeballs where FLAME has them."""
+    """Whether the mesh is FLAME's: its number of vertices, and eyeballs and lids where FLAME has them."""
     if len(head.vertices) not in (FLAME_VERTICES, FLAME_WITH_TEETH):
         return False
     for side, joint, pupil in zip(("left", "right"), (LEFT_EYE, RIGHT_EYE), FLAME_PUPILS, strict=True):
@@ -47,6 +47,9 @@ def has_topology(head: HeadModel) -> bool:
             return False
         distances = np.linalg.norm(head.vertices[indices] - centre, axis=1)
         if distances.min() < 0.8 * radius or (head.vertices[pupil] - centre)[2] < 0.7 * radius:
+            return False
+        margin = np.linalg.norm(head.vertices[FLAME_LIDS[side]] - centre, axis=1)
+        if margin.min() < 0.9 * radius or margin.max() > 2 * radius:
             return False
     return True
 

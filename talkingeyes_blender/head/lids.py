@@ -190,7 +190,7 @@ class _Eye:
 
     def _spherical(self, points: np.ndarray) -> np.ndarray:
         along, up, forward = np.moveaxis((points - self.centre) @ self.frame.T, -1, 0)
-        length = np.sqrt(along**2 + up**2 + forward**2)
+        length = np.maximum(np.sqrt(along**2 + up**2 + forward**2), 1e-9)
         return np.stack([np.arcsin(np.clip(along / length, -1, 1)), np.arctan2(up, forward), length], -1)
 
     def _cartesian(self, place: np.ndarray) -> np.ndarray:

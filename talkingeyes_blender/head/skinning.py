@@ -27,7 +27,9 @@ def pose_vertices(
     lid_follow  (2,) or (T, 2) how far the lids follow each eye down, 1 at LID_FOLLOW_DEGREES
 
     Joints follow the identity but not the expression. FLAME's own code regresses them from the expressive mesh too;
-    a rig's bones cannot move with a shape key, so this rule is the one under which Blender and we agree exactly.
+    a rig's bones cannot move with a shape key, so this rule is the one under which Blender and we agree exactly. It
+    changes little: of FLAME's neck 13 % is regressed from the upper lip, so that a lip raised by 5 mm would move that
+    joint by 0.7 mm, and the skin by 0.2 mm at a nod of 15 degrees; eyes and jaw are regressed from places that stay.
     Coefficients that the head does not have raise TalkingEyesError; lids on a head without lid shapes do nothing.
     """
     frames, batched = _frames(expression=(expression, 1), pose=(pose, 2), lids=(lids, 1), lid_follow=(lid_follow, 1))

@@ -17,7 +17,7 @@ import numpy as np
 from .standin_character import LEFT, MATERIAL, MIRROR, RIGHT
 
 HALF_COLUMNS = 20
-ROWS = 30
+ROWS = 31
 """Rows below the pole; the last is the open border at the shoulders."""
 
 

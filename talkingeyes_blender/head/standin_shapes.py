@@ -69,7 +69,7 @@ class Sculptor:
         self.nostrils = np.concatenate(
             [np.append(cage.rings[NOSTRIL.name, side], cage.cap(NOSTRIL, side)) for side in NOSTRIL.sides]
         )
-        self.far = np.append(self.ears, cage.select(lambda row, column: row <= 4 or row >= 26 or column >= 13))
+        self.far = np.append(self.ears, cage.select(lambda row, column: row <= 4 or row >= 27 or column >= 13))
         self.nose = np.append(self.nostrils, cage.select(lambda row, column: 11 <= row <= 15 and column <= 3))
         self.cavity = self.mouth[10:].ravel()
 
@@ -157,7 +157,7 @@ class Sculptor:
     # ------------------------------------------------------------------ mouth
 
     def _whole_mouth(self) -> dict[str, np.ndarray]:
-        chin = self._grid(*[(22, column) for column in range(-3, 4)])
+        chin = self._grid(*[(23, column) for column in range(-3, 4)])
         return {
             "mouthFunnel": self._lips(self._funnel),
             "mouthPucker": self._lips(self._pucker),
@@ -215,9 +215,9 @@ class Sculptor:
         frown = Handles(3).add(self._grid((22, 2), (22, 3)), (0.0, 1.2, 0.4))
         smile = self._lips(
             lambda ring: tuple(
-                (0.7 if ring == 2 else 1.0) * part for part in (7.8 * corner, 5.4 * corner**1.35, -4.4 * corner**1.5)
+                {0: 0.40, 1: 0.70, 2: 0.93}.get(ring, 1.0) * part for part in (7.4 * corner, 5.2 * corner**1.35, -4.2 * corner**1.5)
             ),
-            with_border, Handles(3).add(cheek, (1.5, 3.6, 3.2)),
+            range(0, 9), Handles(3).add(cheek, (1.5, 3.6, 3.2)),
         )  # fmt: skip
         args = self.cage, self.places, self.character
         return {

@@ -15,6 +15,10 @@ _TETRAHEDRON = np.array([(1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)], floa
 """Four directions whose weighted differences give a gradient with four evaluations, not six."""
 
 
+REACHED = 1e-4
+"""Distance (mm) at which a point counts as lying on the surface."""
+
+
 def ellipsoid(points: np.ndarray, centre, radii) -> np.ndarray:
     """First-order distance (N,) from ``points`` (N, 3) to an axis-aligned ellipsoid."""
     offset = points - np.asarray(centre, float)
@@ -91,7 +95,10 @@ class Skin:
     def project(self, points: np.ndarray, iterations: int = 12) -> np.ndarray:
         """Bring ``points`` to the nearby surface; 0.9 of each step, since distances are not exact."""
         for _ in range(iterations):
-            points = points - (0.9 * self.distance(points))[:, None] * self.gradient(points)
+            distance = self.distance(points)
+            if np.abs(distance).max() < REACHED:
+                break
+            points = points - (0.9 * distance)[:, None] * self.gradient(points)
         return points
 
     def cast(self, points: np.ndarray, direction, iterations: int = 90) -> np.ndarray:
@@ -99,7 +106,10 @@ class Skin:
         points = np.array(points, float)
         direction = np.broadcast_to(np.asarray(direction, float), points.shape)
         for _ in range(iterations):
-            points = points + 0.7 * self.distance(points)[:, None] * direction
+            distance = self.distance(points)
+            points = points + 0.7 * distance[:, None] * direction
+            if np.abs(distance).max() < REACHED:
+                break
         return points
 
     def front(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:

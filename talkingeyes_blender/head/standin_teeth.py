@@ -14,7 +14,7 @@ TEETH = 8
 POINTS_PER_TOOTH = 6
 
 _PROFILE = (  # from the gum down the front, over the edge and up the back: share of the height, outwards (mm)
-    (0.00, 0.0), (0.55, 0.5), (0.85, 0.3), (1.00, -0.7), (1.00, -2.2), (0.85, -3.4), (0.40, -4.0), (0.00, -4.0),
+    (0.00, -1.8), (0.50, 0.4), (0.85, 0.3), (1.00, -0.7), (1.00, -2.2), (0.85, -3.4), (0.40, -4.0), (0.00, -4.0),
 )  # fmt: skip
 _GUM_FACES = (0, 6, 7)
 """Faces round the profile that are gum, not tooth."""
@@ -79,5 +79,5 @@ def _tongue_out(points: np.ndarray, front: float) -> np.ndarray:
     lift = 5.0 * np.sin(np.pi * np.clip(share * 1.15, 0, 1)) + 2.4 * share
     middle = points[:, 1].mean()
     return np.stack(
-        [-0.22 * points[:, 0] * share, lift - 6.5 * tip**2 - 0.35 * (points[:, 1] - middle) * share, 27.0 * share**1.2], 1
+        [-0.22 * points[:, 0] * share, lift - 4.6 * tip**2 - 0.35 * (points[:, 1] - middle) * share, 29.0 * share**1.2], 1
     )

@@ -51,9 +51,9 @@ def _jaw_weights(cage: Cage, solver: FieldSolver) -> np.ndarray:
             handles.hold(cage.rings[patch.name, side][1:])
             if patch.capped:
                 handles.hold(cage.cap(patch, side))
-    handles.hold(cage.select(lambda row, column: row <= 14 or row >= 26 or column >= 16))
+    handles.hold(cage.select(lambda row, column: row <= 14 or row >= 27 or column >= 16))
     handles.hold(cage.select(lambda row, column: row in (15, 16) and column <= 4))
-    handles.add(cage.select(lambda row, column: row in (22, 23) and column <= 6), 1.0)
+    handles.add(cage.select(lambda row, column: row in (22, 23, 24) and column <= 6), 1.0)
     return np.clip(solver.spread(handles, HARMONIC), 0, 1)
 
 

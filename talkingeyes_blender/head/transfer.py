@@ -16,10 +16,11 @@ from ..errors import TalkingEyesError
 from .arkit import MOUTH_CLOSE_JAW_DEGREES
 from .landmarks import BROWS, COUNT, EYES, INNER_LIP, INNER_LIP_PAIRS, LID_PAIRS, MOUTH_CORNERS, NOSE, OUTER_LIP
 from .model import JAW, HeadModel
+from .rotation import matrix_from_axis_angle
 from .skinning import joint_transforms, pose_vertices
 
 _JAW = np.radians(MOUTH_CLOSE_JAW_DEGREES)
-_GAP_WEIGHT = 8.0
+_GAP_WEIGHT = 20.0
 """Weight of the lips' gap over an open jaw, against 1 for a brow's place."""
 _ACROSS_WEIGHT = 0.5
 _REST_GAP_WEIGHT = 3.0
@@ -70,6 +71,15 @@ class LandmarkBasis:
         return cls(points, head.expression_basis[face].astype(np.float64), jaw)
 
 
+def jaw_transforms(weights: np.ndarray, joint: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """``LandmarkBasis.jaw`` (51, 3, 4) of a rig, from the landmarks' skin weights (51,) to the jaw, its joint (3,) and
+    the axis (3,) about which it opens by the right hand (FLAME's +X, the subject's left)."""
+    axis = np.asarray(axis, np.float64)
+    turn = matrix_from_axis_angle(_JAW * axis / np.linalg.norm(axis))
+    moving = np.concatenate([turn, (joint - turn @ joint)[:, None]], 1)
+    return np.eye(3, 4) + np.asarray(weights, np.float64)[:, None, None] * (moving - np.eye(3, 4))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Transfer:
     """A linear map of expression coefficients, solved once for two heads."""
@@ -97,8 +107,7 @@ def solve_transfer(source: LandmarkBasis, target: LandmarkBasis, limit: float | 
 
     ``source`` must be in the frame of a HeadModel (+Y up); ``target`` may lie in any: the two sets of points are
     aligned by rotation and scale first (Umeyama 1991). ``limit`` is the largest coefficient that one whole expression
-    may ask for (FLAME's are standard deviations, a rig's keys run to 1): where the ridge alone goes beyond it, it is
-    made stronger for that expression. None sets no limit.
+    may ask for (FLAME's are standard deviations); None sets none.
     """
     if not target.displacements.shape[2]:
         raise TalkingEyesError("The target head has no expressions.", "Choose a head or a rig with expression keys.")
@@ -153,20 +162,20 @@ def _turned(jaw: np.ndarray | None, rotation: np.ndarray, scale: float) -> np.nd
 def _gap_rows(source: LandmarkBasis, target: LandmarkBasis, up: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weighted rows and goals for how expressions open and close lips and lids; both heads in the target's frame."""
     lids = np.concatenate([LID_PAIRS["left"], LID_PAIRS["right"]])
-    lips, rows = _partings(source, INNER_LIP_PAIRS, up)[1], _partings(target, INNER_LIP_PAIRS, up)[1]
-    lid_goals, lid_rows = _partings(source, lids, up)[1], _partings(target, lids, up)[1]
-    found = [(_LID_GAP_WEIGHT * lid_rows, _LID_GAP_WEIGHT * lid_goals)]
-    if source.jaw is None or target.jaw is None:
-        return [*found, (_REST_GAP_WEIGHT * rows, _REST_GAP_WEIGHT * lips)]
-    opened_source, over_jaw = _partings(source, INNER_LIP_PAIRS, up, jaw=True)
-    opened_target, jaw_rows = _partings(target, INNER_LIP_PAIRS, up, jaw=True)
-    # A jaw is carried over as a rotation, whatever the face's proportions: what closes half of the source's gap has to
-    # close half of the target's, be it larger or smaller. What opens keeps the size of the face.
-    pairs = len(INNER_LIP_PAIRS)
-    ratio = np.clip(opened_target[:pairs] / np.maximum(opened_source[:pairs], 1e-9), 1 / 3, 3)[:, None]
-    for goals in (lips, over_jaw):
-        goals[:pairs] *= np.where(over_jaw[:pairs] < 0, ratio, 1)
-    return [*found, (_REST_GAP_WEIGHT * rows, _REST_GAP_WEIGHT * lips), (_GAP_WEIGHT * jaw_rows, _GAP_WEIGHT * over_jaw)]
+    lid_rows, lid_goals = (_LID_GAP_WEIGHT * _partings(basis, lids, up)[1] for basis in (target, source))
+    rows, goals = (_partings(basis, INNER_LIP_PAIRS, up)[1] for basis in (target, source))
+    found = [(lid_rows, lid_goals)]
+    if source.jaw is not None and target.jaw is not None:
+        opened_source, jaw_goals = _partings(source, INNER_LIP_PAIRS, up, jaw=True)
+        opened_target, jaw_rows = _partings(target, INNER_LIP_PAIRS, up, jaw=True)
+        # A jaw is carried over as a rotation, whatever the face's proportions: what undoes half of the parting that
+        # the source's jaw makes has to undo half of the target's, be it larger, smaller or further back.
+        pairs = len(INNER_LIP_PAIRS)
+        undone = np.maximum(-jaw_goals[:pairs] / np.maximum(opened_source[:pairs, None], 1e-9), 0)
+        difference = np.tile(undone, (3, 1)) * (opened_source - opened_target)[:, None]
+        found.append((_GAP_WEIGHT * jaw_rows, _GAP_WEIGHT * (jaw_goals + difference)))
+        goals = goals + difference
+    return [*found, (_REST_GAP_WEIGHT * rows, _REST_GAP_WEIGHT * goals)]
 
 
 def _partings(
@@ -189,13 +198,16 @@ def _partings(
 
 
 def _ridge(rows: np.ndarray, goals: np.ndarray, ridge: float, limit: float | None) -> np.ndarray:
-    """(Et, Es) least squares with a ridge, made stronger column by column until no coefficient exceeds ``limit``."""
-    u, values, vt = np.linalg.svd(rows, full_matrices=False)
-    projected = u.T @ goals
-    ridges = np.full(goals.shape[1], ridge)
-    while True:
-        matrix = vt.T @ (values[:, None] / (values[:, None] ** 2 + ridges) * projected)
-        beyond = np.abs(matrix).max(0) > (np.inf if limit is None else limit)
-        if not beyond.any():
-            return matrix
-        ridges[beyond] *= 1.5
+    """(Et, Es) least squares with a ridge. A coefficient beyond ``limit`` stays there and the others make up for it."""
+    system = rows.T @ rows + ridge * np.eye(rows.shape[1])
+    wanted = rows.T @ goals
+    matrix = np.linalg.solve(system, wanted)
+    for column in np.flatnonzero(np.abs(matrix).max(0) > (np.inf if limit is None else limit)):
+        solved, held = matrix[:, column], np.zeros(len(system), bool)
+        while (beyond := ~held & (np.abs(solved) > limit)).any():
+            held |= beyond
+            solved[held] = np.clip(solved[held], -limit, limit)
+            free = ~held
+            rest = wanted[free, column] - system[np.ix_(free, held)] @ solved[held]
+            solved[free] = np.linalg.solve(system[np.ix_(free, free)], rest)
+    return matrix

@@ -136,7 +136,8 @@ class Generator:
         """
         if motion.frames != clip.frames or motion.fps != FPS:
             raise TalkingEyesError(
-                f"The motion has {motion.frames} frames at {motion.fps:g} a second, the sound {clip.frames} at {FPS:g}.",
+                f"The motion has {motion.frames} frames at {motion.fps:g} a second, "
+                f"the sound {clip.frames} at {FPS:g}.",
                 "Choose the sound, and the trim, that the motion was generated from.",
             )
         settings = dataclasses.replace(settings.with_defaults(self.bundle.generation), gaze="sample")

@@ -28,12 +28,17 @@ class GenerationSettings:
     """Sampled codes are among this many likeliest; 0 for all."""
 
     def __post_init__(self) -> None:
-        for name, least, most in (("blink_rate", 0.0, RATE_MAX), ("temperature", 0.0, 100.0), ("top_k", 0, 1 << 20)):
+        for name, kind, least, most in (
+            ("blink_rate", "number", 0, RATE_MAX),
+            ("temperature", "number", 0, 100),
+            ("top_k", "whole number", 0, 1 << 20),
+        ):
             value = getattr(self, name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise TalkingEyesError(f"The setting '{name}' is {value!r}.", "It must be a number.")
+            accepted = int if kind == "whole number" else (int, float)
+            if isinstance(value, bool) or not isinstance(value, accepted) or not math.isfinite(value):
+                raise TalkingEyesError(f"The setting '{name}' is {value!r}.", f"It must be a {kind}.")
             if not least <= value <= most:
                 raise TalkingEyesError(f"The setting '{name}' is {value:g}.", f"It must be {least:g} to {most:g}.")
         if self.gaze is not None and self.gaze not in GAZE_MODES:

@@ -65,7 +65,7 @@ class GeneratePlan:
             raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
         heard = timing(scene, find_sound(scene, self.strip))
         if (heard.offset, heard.duration) != (self.task.start, self.task.duration):
-            raise TalkingEyesError(f"The strip '{self.strip}' was trimmed while the motion was made.", "Generate again.")
+            raise TalkingEyesError(f"The strip '{self.strip}' was changed while the motion was made.", "Generate again.")
         rig = find_rig(head)
         take = write_take(
             rig,

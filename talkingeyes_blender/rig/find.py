@@ -88,8 +88,10 @@ def _armature_of(mesh: bpy.types.Object) -> bpy.types.Object | None:
         if parent.type == "ARMATURE" and parent not in candidates:
             candidates.append(parent)
         parent = parent.parent
-    with_jaw = [c for c in candidates if "jaw" in naming.match_bones(b.name for b in c.data.bones)[0]]
-    return next(iter(with_jaw + candidates), None)
+    if len(candidates) < 2:
+        return candidates[0] if candidates else None
+    with_jaw = (c for c in candidates if "jaw" in naming.match_bones(b.name for b in c.data.bones)[0])
+    return next(with_jaw, candidates[0])
 
 
 def _face_mesh(armature: bpy.types.Object, selected: bpy.types.Object | None) -> bpy.types.Object | None:

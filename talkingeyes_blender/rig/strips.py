@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import bpy
 from ..errors import TalkingEyesError
 from . import compat
 from .curves import frames_per_second
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,22 +55,26 @@ def add_sound(scene: bpy.types.Scene, path: str | os.PathLike, frame_start: int 
     taken = {strip.channel for strip in strips}
     channel = next(c for c in range(1, len(taken) + 2) if c not in taken)
     sounds = set(bpy.data.sounds)
+    strip = None
     try:
         strip = strips.new_sound(path.stem, str(path), channel, frame)
+        # Blender makes a strip of anything; what is no sound has no sample rate.
+        if strip.sound is not None and strip.sound.samplerate > 0:
+            return strip
     except RuntimeError as error:
-        for sound in set(bpy.data.sounds) - sounds:
-            bpy.data.sounds.remove(sound)
-        if not had_editor:
-            scene.sequence_editor_clear()
-        if not bpy.app.build_options.audaspace:
-            raise TalkingEyesError(
-                "This build of Blender has no audio support, so it cannot hold sound strips.",
-                "Use a Blender from blender.org, or generate from the file with the command line.",
-            ) from error
+        log.debug("no sound strip of %s: %s", path, error)
+    if strip is not None:
+        strips.remove(strip)
+    for sound in set(bpy.data.sounds) - sounds:
+        bpy.data.sounds.remove(sound)
+    if not had_editor:
+        scene.sequence_editor_clear()
+    if not bpy.app.build_options.audaspace:
         raise TalkingEyesError(
-            f"{path} could not be read as sound.", "Choose a WAV, FLAC, OGG or MP3 file."
-        ) from error
-    return strip
+            "This build of Blender has no audio support, so it cannot hold sound strips.",
+            "Use a Blender from blender.org, or generate from the file with the command line.",
+        )
+    raise TalkingEyesError(f"{path} could not be read as sound.", "Choose a WAV, FLAC, OGG or MP3 file.")
 
 
 def list_sounds(scene: bpy.types.Scene) -> list:

@@ -93,7 +93,7 @@ class Sequence:
 
     @property
     def frames(self) -> int:
-        return len(self.jaw)
+        return len(self.expression)
 
     @property
     def duration(self) -> float:

@@ -1,0 +1,168 @@
+"""Expressions carried over to a rig: what its landmarks do is what the source's landmarks do."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+from _heads import tiny_head  # noqa: E402
+from _rigs import foreign_rig, fresh_scene, random_motion  # noqa: E402
+
+from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
+from talkingeyes_blender.head import arkit  # noqa: E402
+from talkingeyes_blender.head.landmarks import eye_aspect_ratio  # noqa: E402
+from talkingeyes_blender.head.model import basis_identity  # noqa: E402
+from talkingeyes_blender.head.standin import STANDIN_FILE, load_standin  # noqa: E402
+from talkingeyes_blender.head.transfer import LandmarkBasis, solve_transfer  # noqa: E402
+from talkingeyes_blender.rig import landmark_basis as bases  # noqa: E402
+from talkingeyes_blender.rig.blinks import blink_expressions  # noqa: E402
+from talkingeyes_blender.rig.build import build_head  # noqa: E402
+from talkingeyes_blender.rig.curves import write_take  # noqa: E402
+from talkingeyes_blender.rig.find import find_rig  # noqa: E402
+
+needs_standin = pytest.mark.skipif(not STANDIN_FILE.is_file(), reason="the stand-in has not been built")
+Y_UP = np.eye(3)
+
+
+@pytest.fixture(autouse=True)
+def scene():
+    scene = fresh_scene()
+    scene.render.fps = 25
+    return scene
+
+
+def with_landmarks(mesh, head) -> None:
+    """Store a head's landmarks with a foreign mesh."""
+    import json
+
+    from talkingeyes_blender.rig.head_rig import LANDMARKS_PROPERTY
+
+    mesh.data[LANDMARKS_PROPERTY] = json.dumps({"face": head.landmarks["face"].tolist()})
+
+
+@pytest.mark.parametrize("axes", [None, Y_UP], ids=["ours", "foreign y-up"])
+def test_rig_has_the_basis_of_its_head(axes):
+    head = tiny_head()
+    if axes is None:
+        rig = build_head(bpy.context, head)
+    else:
+        mesh = foreign_rig(head, axes, twisted=True)
+        with_landmarks(mesh, head)
+        rig = find_rig(mesh)
+    read, expected = bases.landmark_basis(rig), LandmarkBasis.from_head(head)
+    assert np.abs(read.points - expected.points).max() < 1e-6
+    assert np.abs(read.displacements - expected.displacements).max() < 1e-6
+    assert np.abs(read.jaw - expected.jaw).max() < 1e-6
+
+
+def test_own_motions_stay_as_they_are():
+    head = tiny_head()
+    rig = build_head(bpy.context, head)
+    motion = random_motion(head, 4)
+    assert bases.motion_for_rig(rig, motion) is motion
+
+
+@needs_standin
+def test_stand_in_motion_is_carried_over_once(scene, monkeypatch):
+    head = tiny_head()
+    rig = build_head(bpy.context, head)
+    source = load_standin()
+    motion = random_motion(source, 6, expression=np.random.default_rng(0).uniform(0, 1, (6, source.expressions)))
+    solved = []
+    real = bases.solve_transfer
+    monkeypatch.setattr(bases, "solve_transfer", lambda *a: solved.append(a) or real(*a))
+    bases._solved.clear()
+    carried = [bases.motion_for_rig(rig, motion) for _ in range(3)]
+    assert len(solved) == 1
+    expected = solve_transfer(LandmarkBasis.from_head(source), LandmarkBasis.from_head(head)).apply(motion.expression)
+    assert np.abs(carried[0].expression - expected).max() < 1e-3
+    assert carried[2].head_model == head.identity and carried[2].expression.shape == (6, 8)
+    for name in ("jaw", "head", "eyes", "blink"):
+        assert np.array_equal(getattr(carried[0], name), getattr(motion, name))
+    write_take(rig, carried[0], scene=scene, start_frame=1)
+
+
+@needs_standin
+def test_the_same_face_under_another_name_does_the_same():
+    source = load_standin()
+    order = np.random.default_rng(1).permutation(source.expressions)
+    basis = np.ascontiguousarray(source.expression_basis[:, :, order])
+    other = dataclasses.replace(source, expression_basis=basis, identity=basis_identity(basis), expression_names=())
+    rig = build_head(bpy.context, other)
+    face = source.landmarks["face"]
+    # Whatever landmarks can see of an expression has to come out; a tongue cannot be seen.
+    for name, least in (("mouthFunnel", 0.9), ("mouthSmileLeft", 0.85), ("browInnerUp", 0.6), ("mouthClose", 0.85)):
+        expression = np.zeros((1, source.expressions))
+        expression[0, arkit.INDEX[name]] = 1
+        motion = random_motion(source, 1, expression=expression)
+        carried = bases.motion_for_rig(rig, motion).expression[0]
+        wanted = source.expression_basis[face][:, :, arkit.INDEX[name]]
+        made = basis[face] @ carried
+        assert np.linalg.norm(made - wanted) < (1 - least) * np.linalg.norm(wanted), name
+
+
+def test_motion_of_another_head_in_the_file_is_carried_over():
+    first, second = tiny_head(seed=0), tiny_head(expressions=12, seed=0)
+    build_head(bpy.context, first, "First")
+    rig = build_head(bpy.context, second, "Second")
+    motion = random_motion(first, 3)
+    carried = bases.motion_for_rig(rig, motion)
+    assert carried.expression.shape == (3, 12) and carried.head_model == second.identity
+    with pytest.raises(TalkingEyesError, match="belong to the head model 'unknown'") as caught:
+        bases.motion_for_rig(rig, motion.replace(head_model="unknown"))
+    assert "talkingeyes_head_model" in caught.value.hint
+    with pytest.raises(TalkingEyesError, match="has 8"):
+        bases.motion_for_rig(rig, motion.replace(expression=np.zeros((3, 5))))
+
+
+def test_rigs_without_keys_or_landmarks_get_the_rest(scene):
+    head = tiny_head()
+    for rig in (find_rig(foreign_rig(head)), find_rig(foreign_rig(tiny_head(expressions=0)))):
+        assert rig.report.warnings
+        motion = bases.motion_for_rig(rig, random_motion(head, 4, head_model=arkit.STANDIN))
+        assert motion.expression.shape == (4, 0)
+        take = write_take(rig, motion, scene=scene, start_frame=1)
+        assert set(rig.report.warnings) <= set(take.warnings)
+        scene.frame_set(3)
+        bone = rig.armature.pose.bones["jaw"]
+        assert np.degrees(bone.matrix_basis.to_quaternion().angle) == pytest.approx(
+            np.degrees(np.linalg.norm(motion.jaw[2])), abs=0.01
+        )
+
+
+@needs_standin
+def test_a_rig_without_lid_keys_blinks_by_its_expressions(scene):
+    head = dataclasses.replace(load_standin(), lids=None, lid_follow=None)
+    rig = build_head(bpy.context, head)
+    assert rig.blink_keys == (None, None)
+    solved = blink_expressions(rig)
+    open_ = np.array(eye_aspect_ratio(head.vertices, head.landmarks))
+    for side in (0, 1):
+        shut = np.array(eye_aspect_ratio(head.vertices + head.expression_basis @ solved[:, side], head.landmarks))
+        assert shut[side] < 0.15 * open_[side]
+        assert shut[1 - side] > 0.8 * open_[1 - side]
+    assert np.abs(solved).max() < 1.5
+    blink = np.zeros((3, 2))
+    blink[1] = 1
+    motion = random_motion(head, 3, expression=np.zeros((3, head.expressions)), blink=blink)
+    take = write_take(rig, motion, scene=scene, start_frame=1)
+    assert not any("blink" in text for text in take.warnings)
+    scene.frame_set(2)
+    values = [rig.shape_keys.key_blocks[f"Exp{i + 1}"].value for i in range(head.expressions)]
+    assert np.allclose(values, solved.sum(1), atol=1e-5)
+
+
+def test_a_rig_that_cannot_blink_says_so(scene):
+    head = dataclasses.replace(tiny_head(), lids=None, lid_follow=None)
+    still = head.expression_basis.copy()
+    still[head.landmarks["face"]] = 0
+    head = dataclasses.replace(head, expression_basis=still)
+    rig = build_head(bpy.context, head)
+    assert blink_expressions(rig) is None
+    take = write_take(rig, random_motion(head, 3), scene=scene, start_frame=1)
+    assert any("will not blink" in text for text in take.warnings)
