@@ -29,7 +29,7 @@ ENGINES = ("eevee", "workbench", "cycles")
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="blender -b [FILE.blend] -P render.py --", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="blender -b [FILE] -P render.py --", description=__doc__.splitlines()[0])
     parser.add_argument("--audio", help="the speech; without it, the sound strip of the opened file")
     parser.add_argument("--head", help="a FLAME .pkl or .npz; without it, the head of the opened file, or the stand-in")
     parser.add_argument("--output", default="talk.mp4", help="the MP4 to write (default: talk.mp4)")

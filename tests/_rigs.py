@@ -175,7 +175,9 @@ def every_curve(action: bpy.types.Action) -> list[bpy.types.FCurve]:
 
 
 def curve_dump(curve: bpy.types.FCurve) -> tuple:
-    points = [(tuple(p.co), p.interpolation, tuple(p.handle_left), tuple(p.handle_right)) for p in curve.keyframe_points]
+    points = [
+        (tuple(p.co), p.interpolation, tuple(p.handle_left), tuple(p.handle_right)) for p in curve.keyframe_points
+    ]
     return curve.data_path, curve.array_index, curve.mute, points
 
 

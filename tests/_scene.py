@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import bpy
 import numpy as np
 
-_PASSED_OVER = {"rna_type", "original", "session_uid", "users", "is_updated", "is_updated_data", "is_evaluated", "tag"}
 _BULK = {
     ("Mesh", "vertices"): ("co", 3),
     ("Mesh", "loops"): ("vertex_index", 1),
@@ -18,8 +17,12 @@ _BULK = {
     ("FCurve", "keyframe_points"): ("co", 2),
 }
 """Collections that are too long to be walked: which of their numbers stand for them."""
-_LEFT_OUT = {"node_tree", "depsgraph", "points", "edges", "attributes", "color_attributes", "uv_layers", "loop_triangles", "corner_normals",
-            "vertex_normals", "polygon_normals", "loop_triangle_polygons", "normals", "preview"}  # fmt: skip
+_LEFT_OUT = {
+    *("rna_type", "original", "session_uid", "users", "is_updated", "is_updated_data", "is_evaluated", "tag", "use_nodes"),
+    *("node_tree", "depsgraph", "preview", "points", "edges", "attributes", "color_attributes", "uv_layers", "normals"),
+    *("loop_triangles", "loop_triangle_polygons", "corner_normals", "vertex_normals", "polygon_normals"),
+}
+"""What Blender keeps for itself, derives from the rest, or is too much and not ours."""
 
 
 def scene_hash() -> str:
@@ -49,20 +52,16 @@ def _walk(struct: bpy.types.bpy_struct | None, path: str, above: frozenset[tuple
         yield f"{path}[{key!r}] = {struct[key]!r}" if not hasattr(struct[key], "as_pointer") else f"{path}[{key!r}]"
     for prop in struct.bl_rna.properties:
         name = prop.identifier
-        if name in _PASSED_OVER or name in _LEFT_OUT:
+        if name in _LEFT_OUT:
             continue
         value = getattr(struct, name)
         if prop.type == "POINTER":
-            if value is None or isinstance(value, bpy.types.ID) and not value.is_embedded_data:
-                kind = type(value).__name__
-                if kind == "Key" or value is None:
-                    yield f"{path}.{name} = {kind}"
-                else:
-                    yield f"{path}.{name} = {kind} {value.name_full}"
+            if isinstance(value, bpy.types.ID) and not value.is_embedded_data:
+                yield f"{path}.{name} = {type(value).__name__} {value.name_full}"
             else:
                 yield from _walk(value, f"{path}.{name}", above)
         elif prop.type == "COLLECTION":
-            bulk = next((b for (kind, n), b in _BULK.items() if n == name and isinstance(struct, getattr(bpy.types, kind))), None)
+            bulk = _BULK.get((type(struct).__name__, name))
             if bulk is not None:
                 numbers = np.empty(len(value) * bulk[1], np.float32 if bulk[1] > 1 else np.int32)
                 value.foreach_get(bulk[0], numbers)

@@ -16,7 +16,8 @@ from talkingeyes_blender.training.dataset import Dataset
 
 def some_voice(program: str) -> voices.Voice:
     try:
-        return next(v for v, _ in voices.available_voices() if v.program == program)
+        # Voices of festival made by HTS keep their own tempo.
+        return next(v for v, _ in voices.available_voices() if v.program == program and "hts" not in v.name)
     except (StopIteration, TalkingEyesError):
         pytest.skip(f"{program} is not installed")
 
@@ -38,7 +39,7 @@ def test_programs_tell_phones_in_time(program):
     first, second = voices.speak(voice, said, voices.Delivery())
     duration = len(first.samples) / voices.RATE
     assert np.abs(first.samples).max() == pytest.approx(0.5, abs=1e-4)
-    assert 0 <= first.phones[0].start and duration - 0.1 < first.phones[-1].end <= duration
+    assert first.phones[0].start >= 0 and duration - 0.1 < first.phones[-1].end <= duration
     assert all(a.end <= b.start + 1e-6 for a, b in zip(first.phones, first.phones[1:], strict=False))
     # Sound is where the phones say it is: vowels are louder than silences.
     level = {True: [], False: []}

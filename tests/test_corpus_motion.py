@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -14,21 +16,25 @@ DURATION = 26.0
 
 
 def phrases_of(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
-    """Phrases of 1 to 4 s with pauses of 0.3 to 1.5 s, and a long stretch of listening in the middle."""
-    phrases, at = [], 0.5
-    while at < DURATION - 3:
-        length = rng.uniform(1.0, 4.0)
-        phrases.append((at, min(at + length, DURATION - 0.5)))
-        at = phrases[-1][1] + (7.0 if len(phrases) == 4 else rng.uniform(0.3, 1.5))
+    """Phrases of 1 to 4 s with pauses of 0.3 to 1.5 s, and a stretch of listening."""
+    if rng.random() < 0.15:
+        return ()
+    phrases, at = [], rng.uniform(0.3, 1.2)
+    listening = int(rng.integers(0, 5))
+    while at < DURATION - 6:
+        if len(phrases) == listening:
+            at += 6.0
+        phrases.append((at, min(at + rng.uniform(1.0, 4.0), DURATION - 0.5)))
+        at = phrases[-1][1] + rng.uniform(0.3, 1.5)
     return tuple(phrases)
 
 
 @pytest.fixture(scope="module")
 def conversations():
-    """(phrases, shifts, path) of 80 turns."""
+    """(phrases, shifts, path) of 150 turns."""
     rng = np.random.default_rng(0)
     turns = []
-    for _ in range(80):
+    for _ in range(150):
         phrases = phrases_of(rng)
         shifts = gaze.gaze_shifts(phrases, DURATION, gaze.Manner.draw(rng), rng)
         turns.append((phrases, shifts, gaze.gaze_path(shifts, DURATION, rng)))
@@ -68,6 +74,7 @@ def test_shifts_are_distributed_as_in_the_data(conversations, speaking, testdata
     made = vectors(conversations, speaking)
     for statistic in (np.median, np.mean, lambda x: np.percentile(x, 95)):
         truth = statistic(np.hypot(*real.T))
+        # Some 5000 and 2500 shifts: their 95th percentile alone is uncertain by about 8 %.
         assert abs(statistic(np.hypot(*made.T)) - truth) < 0.2 * truth
     assert divergence(directions(made), directions(real)) < 0.03
 
@@ -93,7 +100,7 @@ def test_saccades_keep_the_main_sequence_and_fixations_stand(conversations):
     for _, shifts, path in conversations[:10]:
         speed = np.linalg.norm(np.diff(path, axis=0), axis=1) * gaze.HZ
         assert all(abs(s.duration - (0.025 + 0.0024 * s.amplitude)) < 1e-9 for s in shifts)
-        assert all(b.start >= a.start + a.duration for a, b in zip(shifts, shifts[1:], strict=False))
+        assert all(b.start >= a.start + a.duration for a, b in itertools.pairwise(shifts))
         still = np.ones(len(speed), bool)
         for s in shifts:
             still[int(s.start * gaze.HZ) - 2 : int((s.start + s.duration) * gaze.HZ) + 3] = False

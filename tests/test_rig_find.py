@@ -8,10 +8,9 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from mathutils import Matrix  # noqa: E402
-
 from _heads import tiny_head  # noqa: E402
 from _rigs import MPI_NAMES, SMPLX_NAMES, Z_UP, foreign_rig, fresh_scene, largest_error, random_motion  # noqa: E402
+from mathutils import Matrix  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.head.rotation import matrix_from_axis_angle  # noqa: E402
@@ -71,7 +70,8 @@ def test_names_of_bones():
 
 
 def test_names_of_keys():
-    assert naming.match_expressions(["Basis", "Exp2", "Exp1", "Exp10", "Exponent", "Export1", "exp3"])[:2] == ("Exp1", "Exp2")
+    others = ["Basis", "Exponent", "Export1", "exp3"]
+    assert naming.match_expressions([*others, "Exp2", "Exp1"]) == ("Exp1", "Exp2")
     assert naming.match_expressions(["Exp1", "Exp3"]) == ("Exp1", None, "Exp3")
     assert naming.match_expressions(["Exp000", "Exp001"]) == ("Exp000", "Exp001")
     assert naming.match_expressions(["Key 1"]) == ()

@@ -74,7 +74,18 @@ def set_strip(strip, **values) -> None:
         ((24, 1.0), {"frame_start": 10.4}),
         ((24, 1.0), {"frame_start": 10.7, "frame_final_start": 20}),
     ],
-    ids=["whole", "later", "trimmed-29.97", "both-ends", "hard-trim", "early", "delayed", "delayed-and-trimmed", "between-frames", "between-frames-trimmed"],
+    ids=[
+        "whole",
+        "later",
+        "trimmed-29.97",
+        "both-ends",
+        "hard-trim",
+        "early",
+        "delayed",
+        "delayed-and-trimmed",
+        "between-frames",
+        "between-frames-trimmed",
+    ],
 )
 def test_timing_is_the_mixers(scene, sound, tmp_path, rate, changes):
     if "sound_offset" in changes and not hasattr(bpy.types, "SoundStrip"):
@@ -144,7 +155,7 @@ def test_packed_sound_needs_no_file(scene, sound):
 def test_missing_file_is_named(scene, sound):
     strip = strips.add_sound(scene, sound)
     sound.unlink()
-    with pytest.raises(TalkingEyesError, match="clicks.wav does not exist"):
+    with pytest.raises(TalkingEyesError, match=r"clicks\.wav does not exist"):
         strips.timing(scene, strip)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -19,11 +20,13 @@ from talkingeyes_blender.head.landmarks import eye_aspect_ratio  # noqa: E402
 from talkingeyes_blender.head.model import basis_identity  # noqa: E402
 from talkingeyes_blender.head.standin import STANDIN_FILE, load_standin  # noqa: E402
 from talkingeyes_blender.head.transfer import LandmarkBasis, solve_transfer  # noqa: E402
-from talkingeyes_blender.rig import landmark_basis as bases  # noqa: E402
+from talkingeyes_blender.rig import retarget  # noqa: E402
 from talkingeyes_blender.rig.blinks import blink_expressions  # noqa: E402
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.curves import write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
+from talkingeyes_blender.rig.head_rig import LANDMARKS_PROPERTY  # noqa: E402
+from talkingeyes_blender.rig.landmark_basis import landmark_basis  # noqa: E402
 
 needs_standin = pytest.mark.skipif(not STANDIN_FILE.is_file(), reason="the stand-in has not been built")
 Y_UP = np.eye(3)
@@ -38,10 +41,6 @@ def scene():
 
 def with_landmarks(mesh, head) -> None:
     """Store a head's landmarks with a foreign mesh."""
-    import json
-
-    from talkingeyes_blender.rig.head_rig import LANDMARKS_PROPERTY
-
     mesh.data[LANDMARKS_PROPERTY] = json.dumps({"face": head.landmarks["face"].tolist()})
 
 
@@ -54,7 +53,7 @@ def test_rig_has_the_basis_of_its_head(axes):
         mesh = foreign_rig(head, axes, twisted=True)
         with_landmarks(mesh, head)
         rig = find_rig(mesh)
-    read, expected = bases.landmark_basis(rig), LandmarkBasis.from_head(head)
+    read, expected = landmark_basis(rig), LandmarkBasis.from_head(head)
     assert np.abs(read.points - expected.points).max() < 1e-6
     assert np.abs(read.displacements - expected.displacements).max() < 1e-6
     assert np.abs(read.jaw - expected.jaw).max() < 1e-6
@@ -64,7 +63,7 @@ def test_own_motions_stay_as_they_are():
     head = tiny_head()
     rig = build_head(bpy.context, head)
     motion = random_motion(head, 4)
-    assert bases.motion_for_rig(rig, motion) is motion
+    assert retarget.motion_for_rig(rig, motion) is motion
 
 
 @needs_standin
@@ -74,10 +73,10 @@ def test_stand_in_motion_is_carried_over_once(scene, monkeypatch):
     source = load_standin()
     motion = random_motion(source, 6, expression=np.random.default_rng(0).uniform(0, 1, (6, source.expressions)))
     solved = []
-    real = bases.solve_transfer
-    monkeypatch.setattr(bases, "solve_transfer", lambda *a: solved.append(a) or real(*a))
-    bases._solved.clear()
-    carried = [bases.motion_for_rig(rig, motion) for _ in range(3)]
+    real = retarget.solve_transfer
+    monkeypatch.setattr(retarget, "solve_transfer", lambda *a: solved.append(a) or real(*a))
+    retarget._solved.clear()
+    carried = [retarget.motion_for_rig(rig, motion) for _ in range(3)]
     assert len(solved) == 1
     expected = solve_transfer(LandmarkBasis.from_head(source), LandmarkBasis.from_head(head)).apply(motion.expression)
     assert np.abs(carried[0].expression - expected).max() < 1e-3
@@ -100,7 +99,7 @@ def test_the_same_face_under_another_name_does_the_same():
         expression = np.zeros((1, source.expressions))
         expression[0, arkit.INDEX[name]] = 1
         motion = random_motion(source, 1, expression=expression)
-        carried = bases.motion_for_rig(rig, motion).expression[0]
+        carried = retarget.motion_for_rig(rig, motion).expression[0]
         wanted = source.expression_basis[face][:, :, arkit.INDEX[name]]
         made = basis[face] @ carried
         assert np.linalg.norm(made - wanted) < (1 - least) * np.linalg.norm(wanted), name
@@ -111,20 +110,20 @@ def test_motion_of_another_head_in_the_file_is_carried_over():
     build_head(bpy.context, first, "First")
     rig = build_head(bpy.context, second, "Second")
     motion = random_motion(first, 3)
-    carried = bases.motion_for_rig(rig, motion)
+    carried = retarget.motion_for_rig(rig, motion)
     assert carried.expression.shape == (3, 12) and carried.head_model == second.identity
     with pytest.raises(TalkingEyesError, match="belong to the head model 'unknown'") as caught:
-        bases.motion_for_rig(rig, motion.replace(head_model="unknown"))
+        retarget.motion_for_rig(rig, motion.replace(head_model="unknown"))
     assert "talkingeyes_head_model" in caught.value.hint
     with pytest.raises(TalkingEyesError, match="has 8"):
-        bases.motion_for_rig(rig, motion.replace(expression=np.zeros((3, 5))))
+        retarget.motion_for_rig(rig, motion.replace(expression=np.zeros((3, 5))))
 
 
 def test_rigs_without_keys_or_landmarks_get_the_rest(scene):
     head = tiny_head()
     for rig in (find_rig(foreign_rig(head)), find_rig(foreign_rig(tiny_head(expressions=0)))):
         assert rig.report.warnings
-        motion = bases.motion_for_rig(rig, random_motion(head, 4, head_model=arkit.STANDIN))
+        motion = retarget.motion_for_rig(rig, random_motion(head, 4, head_model=arkit.STANDIN))
         assert motion.expression.shape == (4, 0)
         take = write_take(rig, motion, scene=scene, start_frame=1)
         assert set(rig.report.warnings) <= set(take.warnings)

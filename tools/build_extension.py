@@ -26,7 +26,7 @@ def extension_tool(blender: str | None) -> list[str]:
     spec = importlib.util.find_spec("bpy")
     found = sorted(Path(spec.origin).parent.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py")) if spec else []
     if not found:
-        sys.exit("Blender's extension tool was not found: install bpy into this Python, or name Blender with --blender.")
+        sys.exit("Blender's extension tool was not found: install bpy here, or name Blender with --blender.")
     return [sys.executable, str(found[-1])]
 
 

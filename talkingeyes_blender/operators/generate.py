@@ -13,7 +13,7 @@ from ..motion import Motion
 from ..rig.channels import Parts, Strengths
 from ..rig.curves import write_take
 from ..rig.find import find_rig
-from ..rig.landmark_basis import motion_for_rig
+from ..rig.retarget import motion_for_rig
 from ..rig.strips import find_sound, timing
 from ..worker.client import Task
 from . import jobs, memory, subject
@@ -59,13 +59,14 @@ class GeneratePlan:
     strengths: dict[str, float]
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        strip = self.strip
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
         head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
         if head.name not in scene.objects:
             raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
-        heard = timing(scene, find_sound(scene, self.strip))
+        heard = timing(scene, find_sound(scene, strip))
         if (heard.offset, heard.duration) != (self.task.start, self.task.duration):
-            raise TalkingEyesError(f"The strip '{self.strip}' was changed while the motion was made.", "Generate again.")
+            raise TalkingEyesError(f"The strip '{strip}' was changed while the motion was made.", "Generate again.")
         rig = find_rig(head)
         take = write_take(
             rig,
@@ -75,7 +76,7 @@ class GeneratePlan:
             parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
             strengths=Strengths(**self.strengths),
             seed=motion.seed,
-            settings={"strip": self.strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
+            settings={"strip": strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
         )
         memory.remember(take, motion)
         scene.talkingeyes.gaze_seed = motion.seed

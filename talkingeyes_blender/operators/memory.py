@@ -23,7 +23,10 @@ MOTION_PROPERTY = "talkingeyes_motion"
 def remember(take: Take, motion: Motion) -> None:
     stream = io.BytesIO()
     np.savez_compressed(stream, **{field.name: getattr(motion, field.name) for field in dataclasses.fields(motion)})
-    bpy.data.actions[take.name][MOTION_PROPERTY] = stream.getvalue()
+    action = bpy.data.actions[take.name]
+    if MOTION_PROPERTY in action:
+        del action[MOTION_PROPERTY]  # Blender cuts bytes that replace other bytes off at their first zero
+    action[MOTION_PROPERTY] = stream.getvalue()
 
 
 def recall(take: Take) -> Motion:

@@ -80,7 +80,7 @@ def _add_armature(context, collection: bpy.types.Collection, head: HeadModel, na
     bones = []
     for joint, place, parent in zip(JOINTS, to_blender(head.joints), PARENTS, strict=True):
         bone = data.edit_bones.new(joint)
-        bone.head, bone.tail, bone.roll = place, place + [0.0, 0.0, BONE_LENGTH], 0.0
+        bone.head, bone.tail, bone.roll = place, place + np.array([0.0, 0.0, BONE_LENGTH]), 0.0
         bone.parent = bones[parent] if parent >= 0 else None
         bones.append(bone)
     bpy.ops.object.mode_set(mode="OBJECT")

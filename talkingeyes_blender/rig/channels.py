@@ -21,6 +21,8 @@ _COEFFICIENT_LIMIT = 10.0
 _BETWEEN = np.radians(0.2)
 """How far half-way between two keys a bone may be from the turn that leads from one to the other."""
 _HALVINGS = 4
+_JUMP = 1.5
+"""Radians from key to key at which Euler angles may have changed to the other way of writing a rotation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +132,8 @@ def gaze_paths(rig: HeadRig) -> tuple[set[str], set[str]]:
 def bone_channels(rig: HeadRig, joint: str, vectors: np.ndarray, frames: np.ndarray) -> list[Channel]:
     """Curves that turn a joint's bone by (T, 3) axis-angle vectors in FLAME's frame, in the bone's own rotation mode.
 
-    A bone's rotation is relative to its rest pose: M^-1 (C R C^-1) M with its rest matrix M and the rig's frame C, which
-    turns the axis of R by M^-1 C and leaves its angle. Returns nothing for a joint that the rig lacks.
+    A bone's rotation is relative to its rest pose: M^-1 (C R C^-1) M with its rest matrix M and the rig's frame C,
+    which turns the axis of R by M^-1 C and leaves its angle. Returns nothing for a joint that the rig lacks.
     """
     name = rig.bones.get(joint)
     if name is None:
@@ -205,12 +207,30 @@ def _encode(mode: str, vectors: np.ndarray) -> np.ndarray:
     quaternions = rotation.continuous_quaternions(rotation.quaternion_from_axis_angle(vectors))
     if mode == "QUATERNION":
         return quaternions
-    values = np.empty((len(quaternions), 3))
+    values = _euler(mode, rotation.matrix_from_quaternion(quaternions))
+    if len(values) < 2 or np.abs(np.diff(values, axis=0)).max() < _JUMP:
+        return values
+    # A turn through the pole of its order: of the two ways to write each rotation the one nearest to the last is taken.
     before = Euler((0.0, 0.0, 0.0), mode)
     for i, quaternion in enumerate(quaternions.tolist()):
         before = Quaternion(quaternion).to_euler(mode, before)
         values[i] = before
     return values
+
+
+def _euler(mode: str, matrices: np.ndarray) -> np.ndarray:
+    """(T, 3) angles about X, Y, Z of matrices (T, 3, 3) in a Blender order, whose first letter turns first.
+
+    The middle angle lies within a quarter turn of 0; each column is unwrapped.
+    """
+    first, middle, last = ("XYZ".index(axis) for axis in mode)
+    sign = 1.0 if (middle - first) % 3 == 1 else -1.0
+    m = matrices
+    values = np.empty((len(m), 3))
+    values[:, first] = np.arctan2(sign * m[:, last, middle], m[:, last, last])
+    values[:, middle] = np.arcsin(np.clip(-sign * m[:, last, first], -1, 1))
+    values[:, last] = np.arctan2(sign * m[:, middle, first], m[:, first, first])
+    return np.unwrap(values, axis=0)
 
 
 def _decode(mode: str, values: np.ndarray) -> np.ndarray:
@@ -220,4 +240,7 @@ def _decode(mode: str, values: np.ndarray) -> np.ndarray:
     if mode == "AXIS_ANGLE":
         length = np.linalg.norm(values[:, 1:], axis=1, keepdims=True)
         return rotation.quaternion_from_axis_angle(values[:, :1] * values[:, 1:] / np.maximum(length, 1e-30))
-    return np.array([Euler(row, mode).to_quaternion() for row in values.tolist()])
+    # The order's first axis turns first, so that its matrix stands last in the product.
+    turns = np.eye(3) * values[:, :, None]
+    first, middle, last = (rotation.matrix_from_axis_angle(turns[:, "XYZ".index(axis)]) for axis in mode)
+    return rotation.quaternion_from_matrix(last @ middle @ first)

@@ -85,9 +85,7 @@ def slot_of(strip: bpy.types.NlaStrip) -> bpy.types.ActionSlot | None:
     return strip.action_slot if HAS_SLOTS else None
 
 
-def set_strip_action(
-    strip: bpy.types.NlaStrip, action: bpy.types.Action, slot: bpy.types.ActionSlot | None
-) -> None:
+def set_strip_action(strip: bpy.types.NlaStrip, action: bpy.types.Action, slot: bpy.types.ActionSlot | None) -> None:
     """Make an NLA strip play ``action`` through ``slot``."""
     if strip.action != action:
         strip.action = action

@@ -67,7 +67,7 @@ def write_take(
 ) -> Take:
     """Write a motion to a rig as a new take and return it.
 
-    The expressions must be in the rig's basis (``landmark_basis.motion_for_rig``). The motion begins at scene frame
+    The expressions must be in the rig's basis (``retarget.motion_for_rig``). The motion begins at scene frame
     ``start_frame``, or ``start_seconds`` after frame 0, or where the scene begins. ``settings``, JSON-like, are
     remembered with the take. A take of ours at the same time is replaced, or kept muted with ``keep_previous``.
 
@@ -261,9 +261,7 @@ def _check(rig: HeadRig, motion: Motion, parts: Parts) -> None:
         )
 
 
-def _warnings(
-    rig: HeadRig, motion: Motion, parts: Parts, shut: np.ndarray | None, channels: Channels
-) -> Iterable[str]:
+def _warnings(rig: HeadRig, motion: Motion, parts: Parts, shut: np.ndarray | None, channels: Channels) -> Iterable[str]:
     """Why parts of the take might not be seen."""
     used = motion.expression.any(0).nonzero()[0]
     if parts.face and rig.expressions and len(used) and used[-1] >= rig.expressions:

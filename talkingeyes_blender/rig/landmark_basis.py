@@ -1,29 +1,18 @@
-"""What a rig's expression keys do to the landmarks of its face, and motions of other head models carried over to it."""
+"""What a rig's expression keys do to the landmarks of its face."""
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import hashlib
-import logging
-
-import bpy
 import numpy as np
 
-from ..errors import TalkingEyesError
 from ..head import landmarks as flame
-from ..head.arkit import MOUTH_CLOSE_JAW_DEGREES, STANDIN
+from ..head.arkit import MOUTH_CLOSE_JAW_DEGREES
 from ..head.rotation import matrix_from_axis_angle
-from ..head.standin import load_standin
-from ..head.transfer import LandmarkBasis, Transfer, solve_transfer
-from ..motion import Motion
-from .head_rig import HEAD_MODEL_PROPERTY, HeadRig
+from ..head.transfer import LandmarkBasis
+from .head_rig import HeadRig
 from .points import is_flame, mesh_to_armature, rest_points, transform
 
-log = logging.getLogger(__name__)
-
 _JAW_COLUMN = 9
-_solved: dict[str, Transfer] = {}
-"""Transfers of this session, by the content of both bases."""
 
 
 def knows_landmarks(rig: HeadRig) -> bool:
@@ -49,68 +38,16 @@ def landmark_basis(rig: HeadRig) -> LandmarkBasis | None:
     return LandmarkBasis(points, displacements, _jaw(rig, points, indices, turn))
 
 
-def motion_for_rig(rig: HeadRig, motion: Motion, source: LandmarkBasis | None = None) -> Motion:
-    """The motion with its expressions in the rig's basis; everything else as it is.
-
-    A motion of the rig's own head model is returned unchanged. Others are carried over by landmarks, from the bundled
-    stand-in, from another head of that model in the file, or from ``source``. On a rig whose expressions or landmarks
-    are not known the motion comes back without expressions; the rig's report says so.
-    """
-    if not rig.expressions:
-        return motion.replace(expression=np.zeros((motion.frames, 0)), head_model=rig.head_model)
-    if motion.head_model == rig.head_model:
-        return motion
-    target = landmark_basis(rig)
-    if target is None:
-        log.warning("no landmarks on '%s': expressions are left out", rig.name)
-        return motion.replace(expression=np.zeros((motion.frames, 0)), head_model=rig.head_model)
-    transfer = _transfer(source or _source(rig, motion.head_model), target)
-    if motion.expression.shape[1] != transfer.matrix.shape[1]:
-        raise TalkingEyesError(
-            f"The motion has {motion.expression.shape[1]} expressions, its head model '{motion.head_model}' has "
-            f"{transfer.matrix.shape[1]}.",
-            "The motion was made by another version; generate it again.",
-        )
-    return motion.replace(expression=transfer.apply(motion.expression), head_model=rig.head_model)
-
-
-def _transfer(source: LandmarkBasis, target: LandmarkBasis) -> Transfer:
-    digest = hashlib.sha256()
-    for array in (source.points, source.displacements, source.jaw, target.points, target.displacements, target.jaw):
-        digest.update(b"-" if array is None else array.tobytes())
-    key = digest.hexdigest()
-    if key not in _solved:
-        _solved[key] = solve_transfer(source, target)
-        log.info("expressions carried over by landmarks, %.0f %% of their motion", 100 * _solved[key].reached.mean())
-    return _solved[key]
-
-
-def _source(rig: HeadRig, identity: str) -> LandmarkBasis:
-    if identity == STANDIN:
-        return LandmarkBasis.from_head(load_standin())
-    from .find import find_rig  # find.py asks this module whether landmarks are known
-
-    for obj in bpy.data.objects:
-        if obj.type == "MESH" and obj != rig.mesh and obj.get(HEAD_MODEL_PROPERTY) == identity:
-            basis = landmark_basis(find_rig(obj))
-            if basis is not None:
-                return basis
-    named = f"the rig's keys to '{rig.head_model}'" if rig.head_model else "and the rig does not name its own"
-    raise TalkingEyesError(
-        f"The motion's expressions belong to the head model '{identity}', {named}.",
-        f"Build a rig from the file of '{identity}', or, if this rig has its expressions, write that name into the custom "
-        f"property '{HEAD_MODEL_PROPERTY}' of its mesh.",
-    )
-
-
 def _indices(rig: HeadRig) -> list[int] | None:
     if rig.mesh is None:
         return None
     indices = rig.landmarks.get("face")
     if indices is None and is_flame(rig.mesh):
         indices = flame.FLAME_FACE
-    if indices is None or len(indices) != flame.COUNT or not 0 <= min(indices) <= max(indices) < len(
-        rig.mesh.data.vertices
+    if (
+        indices is None
+        or len(indices) != flame.COUNT
+        or not 0 <= min(indices) <= max(indices) < len(rig.mesh.data.vertices)
     ):
         return None
     return np.asarray(indices).tolist()

@@ -37,7 +37,7 @@ def is_flame(mesh: bpy.types.Object) -> bool:
 
 
 def flame_eyes(armature: bpy.types.Object, mesh: bpy.types.Object) -> tuple[np.ndarray, np.ndarray] | None:
-    """((2, 3) centres of the left and right eyeball, (2, 3) pupils) of a FLAME mesh in the armature's frame, or None."""
+    """(eyeballs' centres, pupils), each (2, 3), left and right, of a FLAME mesh in the armature's frame, or None."""
     if not is_flame(mesh):
         return None
     points = transform(mesh_to_armature(armature, mesh), rest_points(mesh))

@@ -49,7 +49,7 @@ def add_sound(scene: bpy.types.Scene, path: str | os.PathLike, frame_start: int 
     _check_file(path)
     if path.stat().st_size == 0:
         raise TalkingEyesError(f"{path} is empty.", "Choose another sound file.")
-    frame = scene.frame_start if frame_start is None else int(round(frame_start))
+    frame = scene.frame_start if frame_start is None else round(frame_start)
     had_editor = scene.sequence_editor is not None
     strips = compat.strip_collection(scene)
     taken = {strip.channel for strip in strips}

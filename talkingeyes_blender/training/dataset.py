@@ -19,7 +19,8 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence as Series
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Series
 from pathlib import Path
 
 import numpy as np
@@ -236,7 +237,7 @@ def _read_sound(path: Path) -> np.ndarray:
 
 def is_complete(folder: str | os.PathLike, name: str) -> bool:
     """Whether a sequence is there, readable and of matching length (its sound's header is read, not its samples)."""
-    npz, flac = _paths(Path(folder), name)
+    _npz, flac = _paths(Path(folder), name)
     try:
         sequence = read_sequence(folder, name, sound=False)
         frames = soundfile.info(str(flac)).frames

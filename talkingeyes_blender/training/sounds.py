@@ -103,7 +103,7 @@ def clicks(count: int, rng: np.random.Generator) -> np.ndarray:
 def chirps(count: int, rng: np.random.Generator) -> np.ndarray:
     """Birds and devices: short gliding tones."""
     sound = np.zeros(count, np.float32)
-    at = int(rng.uniform(0, 0.5) * RATE)
+    at = int(rng.uniform(0, 0.5) * min(RATE, count))
     while at < count:
         length = min(int(rng.uniform(0.04, 0.6) * RATE), count - at)
         ends = np.exp(rng.uniform(np.log(300), np.log(6500), 2))

@@ -35,7 +35,7 @@ from .voices import PINNED, RATE, Delivery, Phone, Voice, available_voices, is_h
 
 log = logging.getLogger(__name__)
 
-RECIPE = 1
+RECIPE = 2
 """Rises when the same seed makes other sequences."""
 MEAN_SECONDS = 22.0
 _NON_SPEECH = 0.05

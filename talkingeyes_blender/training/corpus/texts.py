@@ -25,28 +25,49 @@ _LEFT_OUT = {
     "jackfr", "luttazzi", "paolotedeschi", "zuse", "norbert.tretkowski", "channel-debian.fortunes",
     "definizioni", "disclaimer", "leggi", "luke", "perl", "songs-poems", "zippy",
 }  # fmt: skip
+
+def _parts(text: str, separator: str | None = None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(separator))
+
+
 _LETTERS = r"A-Za-zÀ-ÖØ-öø-ÿĀ-ž"
 
-_SUBJECTS = """the baker; my mother; our old neighbour; every child; the woman from the pharmacy; a friend of mine; Bob;
-Emma; the farmer; your brother; nobody; the whole family; Peter and Pam; the pilot; some people; the mayor""".split(";")
-_VERBS = """bought; never forgets; wants to paint; may have found; brought back; probably moved; always admires;
-opened; is looking for; would not give away; remembered; sold; has been asking about; put down; fixed; borrowed""".split(
-    ";"
+_SUBJECTS = _parts(
+    """the baker; my mother; our old neighbour; every child; the woman from the pharmacy; a friend of mine; Bob; Emma;
+    the farmer; your brother; nobody; the whole family; Peter and Pam; the pilot; some people; the mayor""",
+    ";",
 )
-_OBJECTS = """a bottle of pepper; the blue umbrella; five small boats; an apple; the map of the valley; every wooden box;
-our summer house; a very warm pullover; the piano; something else; the answer; two empty cups; an awful lot of money;
-the first chapter; a few old photographs; the bus to the museum""".split(";")
-_ENDINGS = """before the winter; in the afternoon; on the way home; without a map; because of the rain; at last;
-with both hands; when I arrived; for no reason at all; again and again; by the river; as you wished; over there;
-; ; """.split(";")
+_VERBS = _parts(
+    """bought; never forgets; wants to paint; may have found; brought back; probably moved; always admires; opened; is
+    looking for; would not give away; remembered; sold; has been asking about; put down; fixed; borrowed""",
+    ";",
+)
+_OBJECTS = _parts(
+    """a bottle of pepper; the blue umbrella; five small boats; an apple; the map of the valley; every wooden box; our
+    summer house; a very warm pullover; the piano; something else; the answer; two empty cups; an awful lot of
+    money; the first chapter; a few old photographs; the bus to the museum""",
+    ";",
+)
+_ENDINGS = _parts(
+    """before the winter; in the afternoon; on the way home; without a map; because of the rain; at last; with both
+    hands; when I arrived; for no reason at all; again and again; by the river; as you wished; over there""",
+    ";",
+)
 
-_FINNISH = """minä sinä hän me te he olen olet on olemme tämä tuo mitä missä milloin kiitos huomenta hyvää päivää talo
-koira kissa mummo pappa poika tyttö äiti isä puu metsä vesi pallo pieni suuri uusi vanha punainen sininen musta valkoinen
-aamulla illalla huomenna eilen nyt aina pöytä kylä yö työ syö juo menee tulee antaa ottaa puhuu kysyy vastaa muistaa
-kaupunki kauppa maito leipä puuro omena lämmin kylmä hyvin huonosti paljon vähän mukaan kanssa ilman ennen jälkeen""".split()
+_FINNISH = _parts(
+    """minä sinä hän me te he olen olet on olemme tämä tuo mitä missä milloin kiitos huomenta hyvää päivää talo koira
+    kissa mummo pappa poika tyttö äiti isä puu metsä vesi pallo pieni suuri uusi vanha punainen sininen musta
+    valkoinen aamulla illalla huomenna eilen nyt aina pöytä kylä yö työ syö juo menee tulee antaa ottaa puhuu kysyy
+    vastaa muistaa kaupunki kauppa maito leipä puuro omena lämmin kylmä hyvin huonosti paljon vähän mukaan kanssa
+    ilman ennen jälkeen"""
+)
 
-_CONSONANTS = "p b m t d k g f v s z sh ch j n l r w y th h br pl sp tr st mp mb nd ft kw".split()
-_VOWELS = "a e i o u ee oo ay ow ah er".split()
+_CONSONANTS = _parts(
+    """p b m t d k g f v s z sh ch j n l r w y th h br pl sp tr st mp mb nd ft kw"""
+)
+_VOWELS = _parts(
+    """a e i o u ee oo ay ow ah er"""
+)
 _CODAS = ["", "", "", "m", "n", "p", "b", "t", "k", "s", "f", "l"]
 _FALLBACK_WORDS = """apple open above other early under eager island orange urban able even idle only ugly each over ahead
 away army echo evening iron owl umbrella baby mama papa pepper bubble member maybe move five voice happy summer number
@@ -86,11 +107,11 @@ def _is_clean(sentence: str) -> bool:
     return not re.search(r"[.!?;:]\s*\S", sentence) and sum(c.isupper() for c in sentence) < 0.3 * len(sentence)
 
 
-_ENGLISH = frozenset(
-    """the an of to and is it you that was for on are with as be at one have this from not by but what all were when
-    we there can your which their if do will how about many then them these so some her would make him has two more
-    my who his they should could would been because""".split()
-)
+_ENGLISH = frozenset(_parts(
+    """the an of to and is it you that was for on are with as be at one have this from not by but what all were when we
+    there can your which their if do will how about many then them these so some her would make him has two more my
+    who his they should could would been because"""
+))
 
 
 def _is_english(sentence: str) -> bool:
@@ -140,8 +161,10 @@ def _listed(rng: np.random.Generator, words: list[str]) -> str:
 
 
 def _made_up(rng: np.random.Generator) -> str:
-    parts = [_pick(rng, p).strip() for p in (_SUBJECTS, _VERBS, _OBJECTS, _ENDINGS)]
-    text = " ".join(p for p in parts if p)
+    parts = [_pick(rng, p) for p in (_SUBJECTS, _VERBS, _OBJECTS)]
+    if rng.random() < 0.8:
+        parts.append(_pick(rng, _ENDINGS))
+    text = " ".join(parts)
     return text[0].upper() + text[1:] + _pick(rng, (".", ".", ".", "?", "!"))
 
 
