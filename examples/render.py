@@ -34,12 +34,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--head", help="a FLAME .pkl or .npz; without it, the head of the opened file, or the stand-in")
     parser.add_argument("--output", default="talk.mp4", help="the MP4 to write (default: talk.mp4)")
     parser.add_argument("--seed", type=int, help="the same seed makes the same motion (default: the file's)")
+    parser.add_argument("--weights", help="folder of a weight bundle (default: as in the add-on's preferences)")
     parser.add_argument("--engine", choices=ENGINES, default="eevee", help="of a new scene (default: eevee)")
     parser.add_argument("--size", type=int, default=720, help="width and height of a new scene (default: 720)")
     parser.add_argument("--samples", type=int, default=16, help="samples a pixel of a new scene (default: 16)")
     parser.add_argument("--fps", type=int, default=25, help="frames a second of a new scene (default: 25)")
     options = parser.parse_args(arguments)
-    enable_addon()
+    choose_weights(options.weights)
     scene = bpy.context.scene
     if not bpy.data.filepath:
         if not options.audio:
@@ -67,6 +68,13 @@ def enable_addon() -> str:
     fault = "could not be enabled; the lines above say why" if found else "is not installed in this Blender"
     install = "blender --command extension install-file -r user_default -e talkingeyes_blender-*.zip"
     sys.exit(f"The TalkingEyes extension {fault}. To install it: {install}")
+
+
+def choose_weights(folder: str | None) -> None:
+    """Set the add-on's preference, for this run of Blender alone."""
+    chosen = bpy.context.preferences.addons[enable_addon()].preferences
+    if folder is not None:
+        chosen.weights = str(Path(folder).resolve())
 
 
 def addon(part: str) -> ModuleType:

@@ -18,8 +18,9 @@ _BULK = {
 }
 """Collections that are too long to be walked: which of their numbers stand for them."""
 _LEFT_OUT = {
-    *("rna_type", "original", "session_uid", "users", "is_updated", "is_updated_data", "is_evaluated", "tag", "use_nodes"),
-    *("node_tree", "depsgraph", "preview", "points", "edges", "attributes", "color_attributes", "uv_layers", "normals"),
+    *("rna_type", "original", "session_uid", "users", "is_updated", "is_updated_data", "is_evaluated", "tag"),
+    *("use_nodes", "node_tree", "depsgraph", "preview"),
+    *("points", "edges", "attributes", "color_attributes", "uv_layers", "normals"),
     *("loop_triangles", "loop_triangle_polygons", "corner_normals", "vertex_normals", "polygon_normals"),
 }
 """What Blender keeps for itself, derives from the rest, or is too much and not ours."""

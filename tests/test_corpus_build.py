@@ -16,8 +16,7 @@ from talkingeyes_blender.training.dataset import Dataset
 
 def some_voice(program: str) -> voices.Voice:
     try:
-        # Voices of festival made by HTS keep their own tempo.
-        return next(v for v, _ in voices.available_voices() if v.program == program and "hts" not in v.name)
+        return next(v for v, _ in voices.available_voices() if v.program == program)
     except (StopIteration, TalkingEyesError):
         pytest.skip(f"{program} is not installed")
 
@@ -63,7 +62,8 @@ def test_text_reaches_a_program_as_words_only(tmp_path):
     mark = tmp_path / "mark"
     for program in ("festival", "flite"):
         voice = some_voice(program)
-        voices.speak(voice, [f'Hello") (system "touch {mark}") ("', f"$(touch {mark}) `touch {mark}`"], voices.Delivery())
+        hostile = [f'Hello") (system "touch {mark}") ("', f"$(touch {mark}) `touch {mark}`"]
+        voices.speak(voice, hostile, voices.Delivery())
         assert not mark.exists()
 
 

@@ -102,6 +102,16 @@ def test_any_seed(generator, seed, tmp_path):
     assert type(motion).load(tmp_path / "m.npz").seed == seed
 
 
+def test_the_streams_of_a_seed_are_independent():
+    draws = [_first_draws(seed) for seed in range(50)]
+    assert len({number for draw in draws for number in draw}) == 150, "no stream repeats another, of any seed"
+
+
+def _first_draws(seed: int) -> tuple[int, int, int]:
+    streams = generators._Streams(seed)
+    return streams.head().initial_seed(), streams.gaze(), int(streams.blinks().integers(2**63))
+
+
 def test_a_seed_beyond_64_bits(generator):
     with pytest.raises(TalkingEyesError, match="too large"):
         generator.generate(clip(0.4), 2**64)

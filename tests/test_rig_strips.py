@@ -53,7 +53,7 @@ def set_strip(strip, **values) -> None:
     """Set times of a strip under the names of any version."""
     renamed = {
         "frame_start": "content_start", "frame_final_end": "right_handle", "frame_final_start": "left_handle",
-        "animation_offset_start": "content_trim_start",
+        "animation_offset_start": "content_trim_start", "frame_offset_start": "left_handle_offset",
     }  # fmt: skip
     for name, value in values.items():
         setattr(strip, renamed[name] if hasattr(strip, "left_handle") and name in renamed else name, value)
@@ -71,8 +71,7 @@ def set_strip(strip, **values) -> None:
         ((30, 1.0), {"sound_offset": -0.5, "frame_start": 10}),
         ((30, 1.0), {"sound_offset": 0.25, "frame_start": 10}),
         ((25, 1.0), {"sound_offset": 0.4, "frame_final_start": 6}),
-        ((24, 1.0), {"frame_start": 10.4}),
-        ((24, 1.0), {"frame_start": 10.7, "frame_final_start": 20}),
+        ((24, 1.0), {"frame_offset_start": 3.7}),
     ],
     ids=[
         "whole",
@@ -84,7 +83,6 @@ def set_strip(strip, **values) -> None:
         "delayed",
         "delayed-and-trimmed",
         "between-frames",
-        "between-frames-trimmed",
     ],
 )
 def test_timing_is_the_mixers(scene, sound, tmp_path, rate, changes):

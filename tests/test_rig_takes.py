@@ -149,19 +149,21 @@ def test_half_way_between_keys_is_half_the_turn(scene, head, mode, twisted):
             assert apart < (0.02 if share == 0 else 0.8 if mode == "QUATERNION" else 0.3), (i, share, apart)
 
 
-def test_turns_beyond_half_a_circle_stay_continuous(scene, head):
-    for mode in ("QUATERNION", "XYZ", "AXIS_ANGLE"):
-        fresh_scene()
-        rig = find_rig(foreign_rig(head, mode=mode))
-        turn = np.zeros((30, 3))
-        turn[:, 1] = np.linspace(0, 6.0, 30)
-        motion = random_motion(head, 30, head=turn, expression=np.zeros((30, 0)), head_model="")
-        scene = bpy.context.scene
-        scene.render.fps = 25
-        write_take(rig, motion, scene=scene, start_frame=1, parts=Parts(face=False))
-        for i in range(29):
-            go_to(scene, 1.5 + i)
-            assert degrees_apart(pose_rotation(rig, "neck"), slerp(turn[i], turn[i + 1], 0.5)) < 0.3
+@pytest.mark.parametrize("mode", ["QUATERNION", "XYZ", "AXIS_ANGLE"])
+@pytest.mark.parametrize("shortest", [False, True], ids=["growing", "shortest-vectors"])
+def test_turns_beyond_half_a_circle_stay_continuous(scene, head, mode, shortest):
+    rig = find_rig(foreign_rig(head, mode=mode))
+    turn = np.zeros((30, 3))
+    turn[:, 1] = np.linspace(0, 6.0, 30)
+    if shortest:
+        # The same turn as other programs write it: past half a circle the axis flips.
+        turn[:, 1] = (turn[:, 1] + np.pi) % (2 * np.pi) - np.pi
+    motion = random_motion(head, 30, head=turn, expression=np.zeros((30, 0)), head_model="")
+    write_take(rig, motion, scene=scene, start_frame=1, parts=Parts(face=False))
+    for i in range(29):
+        for share in (0.25, 0.5):
+            go_to(scene, 1 + i + share)
+            assert degrees_apart(pose_rotation(rig, "neck"), slerp(turn[i], turn[i + 1], share)) < 0.3
 
 
 def test_values_beyond_the_sliders_are_shown_whole(scene, head):

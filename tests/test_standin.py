@@ -91,14 +91,18 @@ UPPER_LIP, LOWER_LIP = landmarks.OUTER_LIP[3], landmarks.OUTER_LIP[9]
 LEFT_INNER_BROW, LEFT_OUTER_BROW = landmarks.LEFT_BROW[0], landmarks.LEFT_BROW[3]
 X, Y, Z = 0, 1, 2
 MEANINGS = [  # shape, landmark, axis, least displacement in mm (negative: at most)
-    ("mouthSmileLeft", LEFT_CORNER, Y, 4), ("mouthSmileLeft", LEFT_CORNER, X, 4), ("mouthFrownLeft", LEFT_CORNER, Y, -4),
-    ("mouthDimpleLeft", LEFT_CORNER, Z, -2), ("mouthStretchLeft", LEFT_CORNER, X, 4),
-    ("mouthPucker", LEFT_CORNER, X, -8), ("mouthPucker", UPPER_LIP, Z, 4), ("mouthFunnel", LEFT_CORNER, X, -5),
-    ("mouthFunnel", UPPER_LIP, Y, 2), ("mouthFunnel", LOWER_LIP, Y, -2), ("mouthLeft", UPPER_LIP, X, 4),
-    ("mouthRight", UPPER_LIP, X, -4), ("mouthRollLower", LOWER_LIP, Y, 2), ("mouthRollUpper", UPPER_LIP, Y, -2),
-    ("mouthShrugLower", LOWER_LIP, Y, 1), ("mouthShrugUpper", UPPER_LIP, Y, 1), ("mouthLowerDownLeft", LOWER_LIP, Y, -1.5),
-    ("mouthUpperUpLeft", UPPER_LIP, Y, 1.5), ("browDownLeft", LEFT_INNER_BROW, Y, -3), ("browInnerUp", LEFT_INNER_BROW, Y, 3.5),
-    ("browOuterUpLeft", LEFT_OUTER_BROW, Y, 3.5), ("noseSneerLeft", landmarks.NOSE[8], Y, 1), ("jawForward", LOWER_LIP, Z, 4),
+    ("mouthSmileLeft", LEFT_CORNER, Y, 4), ("mouthSmileLeft", LEFT_CORNER, X, 4),
+    ("mouthFrownLeft", LEFT_CORNER, Y, -4), ("mouthDimpleLeft", LEFT_CORNER, Z, -2),
+    ("mouthStretchLeft", LEFT_CORNER, X, 4),
+    ("mouthPucker", LEFT_CORNER, X, -8), ("mouthPucker", UPPER_LIP, Z, 4),
+    ("mouthFunnel", LEFT_CORNER, X, -5), ("mouthFunnel", UPPER_LIP, Y, 2), ("mouthFunnel", LOWER_LIP, Y, -2),
+    ("mouthLeft", UPPER_LIP, X, 4), ("mouthRight", UPPER_LIP, X, -4),
+    ("mouthRollLower", LOWER_LIP, Y, 2), ("mouthRollUpper", UPPER_LIP, Y, -2),
+    ("mouthShrugLower", LOWER_LIP, Y, 1), ("mouthShrugUpper", UPPER_LIP, Y, 1),
+    ("mouthLowerDownLeft", LOWER_LIP, Y, -1.5), ("mouthUpperUpLeft", UPPER_LIP, Y, 1.5),
+    ("browDownLeft", LEFT_INNER_BROW, Y, -3), ("browInnerUp", LEFT_INNER_BROW, Y, 3.5),
+    ("browOuterUpLeft", LEFT_OUTER_BROW, Y, 3.5),
+    ("noseSneerLeft", landmarks.NOSE[8], Y, 1), ("jawForward", LOWER_LIP, Z, 4),
 ]  # fmt: skip
 
 
@@ -187,10 +191,12 @@ def test_blink_shuts_the_eyes(head):
 def test_no_lid_goes_through_an_eyeball(head):
     cases = {f"blink {b:.2f}": {"lids": (b, b)} for b in np.linspace(0, 1, 11)}
     cases |= {f"follow {f:.1f}": {"follow": (f, f)} for f in np.linspace(-0.8, 1.4, 12)}
+    for b in (0.3, 0.6):
+        cases |= {f"blink {b} follow {f}": {"lids": (b, b), "follow": ((1 - b) * f,) * 2} for f in (-0.8, 0.7, 1.4)}
     cases |= {
-        f"blink {b} follow {f}": {"lids": (b, b), "follow": ((1 - b) * f,) * 2} for b in (0.3, 0.6) for f in (-0.8, 0.7, 1.4)
+        n: {n + "Left": 1.0, n + "Right": 1.0}
+        for n in ("eyeWide", "eyeSquint", "cheekSquint", "mouthSmile", "browDown")
     }
-    cases |= {n: {n + "Left": 1.0, n + "Right": 1.0} for n in ("eyeWide", "eyeSquint", "cheekSquint", "mouthSmile", "browDown")}
     for label, case in cases.items():
         for joint in (LEFT_EYE, RIGHT_EYE):
             depth = penetration(head, posed(head, **case), joint) / MILLIMETRE
@@ -224,7 +230,10 @@ def test_the_skin_is_closed_but_for_shoulders_and_lids(head):
     border = np.array([edge for edge, count in edges.items() if count == 1])
     border = border[np.isin(border, head.faces[skin]).all(1)]
     low = head.vertices[border, 1].max(1) < -0.15
-    eye = np.linalg.norm(head.vertices[border][:, :, None] - head.joints[None, None, LEFT_EYE:], axis=-1).min((1, 2)) < 0.03
+    eye = (
+        np.linalg.norm(head.vertices[border][:, :, None] - head.joints[None, None, LEFT_EYE:], axis=-1).min((1, 2))
+        < 0.03
+    )
     assert (low | eye).all()
 
 
@@ -235,12 +244,72 @@ def test_faces_look_outwards(head):
     names = [m.name for m in head.materials]
     forehead = (head.face_material == names.index("skin")) & (centre[:, 1] > 0.055) & (centre[:, 2] > 0.03)
     assert forehead.sum() > 20 and (normal[forehead, 2] > 0).all()
-    for name in ("brow", "hair", "shirt", "tongue", "teeth", "catchlight", "lash"):
-        chosen = head.face_material == names.index(name)
-        for side in (centre[:, 0] > 0, centre[:, 0] <= 0):
-            part = chosen & side
-            outwards = np.einsum("fi,fi->f", normal[part], centre[part] - head.vertices[head.faces[part, :3]].mean((0, 1)))
-            assert outwards.sum() > 0, name
+    for part in components(head.faces):
+        if (head.face_material[part] == names.index("catchlight")).all():
+            middle = head.joints[LEFT_EYE if centre[part, 0].mean() > 0 else RIGHT_EYE]
+        else:
+            middle = centre[part].mean(0)
+        assert np.einsum("fi,fi->f", normal[part], centre[part] - middle).sum() > 0, names[head.face_material[part][0]]
     for joint in (LEFT_EYE, RIGHT_EYE):
         ball = head.weights[head.faces[:, 0], joint] > 0.5
         assert (np.einsum("fi,fi->f", normal[ball], centre[ball] - head.joints[joint]) > 0).all()
+
+
+def components(faces):
+    """Lists of the faces that hang together."""
+    label = np.arange(faces.max() + 1)
+    corners = np.where(faces >= 0, faces, faces[:, :1])
+    while True:
+        least = label[corners].min(1)
+        before = label.copy()
+        np.minimum.at(label, corners.ravel(), np.repeat(least, 4))
+        label = label[label]
+        if (label == before).all():
+            break
+    return [np.flatnonzero(label[corners[:, 0]] == name) for name in np.unique(label[corners[:, 0]])]
+
+
+def pair(name, value=1.0):
+    return {name + "Left": value, name + "Right": value}
+
+
+@pytest.mark.parametrize("jaw", [0.0, 8.0])
+def test_teeth_and_tongue_stay_in_the_mouth(head, jaw):
+    names = [m.name for m in head.materials]
+    by_material = {
+        n: np.unique(head.faces[head.face_material == names.index(n)]) for n in ("teeth", "tongue", "mouth", "lips")
+    }
+    inside = np.union1d(by_material["teeth"], by_material["tongue"])
+    lining = np.setdiff1d(np.union1d(by_material["mouth"], by_material["lips"]), inside)
+    lining = lining[(lining >= 0) & (head.vertices[lining, 1] < -0.02)]
+    shapes = [
+        {},
+        {"mouthLeft": 1.0},
+        {"mouthPucker": 1.0},
+        {"mouthFunnel": 1.0},
+        {"mouthRollLower": 1.0},
+        {"jawForward": 1.0},
+    ]
+    shapes += [
+        {"mouthRollUpper": 1.0},
+        *(pair(n) for n in ("mouthSmile", "mouthStretch", "mouthPress", "mouthLowerDown")),
+    ]
+    for case in shapes:
+        vertices = posed(head, jaw=jaw, **case)
+        normals = vertex_normals(vertices, head.faces)
+        apart = np.linalg.norm(vertices[inside][:, None] - vertices[None, lining], axis=2)
+        nearest = lining[apart.argmin(1)]
+        depth = ((vertices[inside] - vertices[nearest]) * normals[nearest]).sum(1)  # positive in the cavity
+        out = (depth < -0.1 * MILLIMETRE) & (apart.min(1) < 8 * MILLIMETRE)
+        assert not out.any(), f"{case}: {out.sum()} points, {-depth[out].min() / MILLIMETRE:.1f} mm"
+
+
+def vertex_normals(vertices, faces):
+    corners = np.where(faces >= 0, faces, faces[:, 2:3])
+    across = np.cross(
+        vertices[corners[:, 2]] - vertices[corners[:, 0]], vertices[corners[:, 3]] - vertices[corners[:, 1]]
+    )
+    out = np.zeros_like(vertices)
+    for k in range(4):
+        np.add.at(out, corners[:, k], across)
+    return out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-12)

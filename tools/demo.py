@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, default=SAMPLE, help="the speech (default: the sample that is shipped)")
     parser.add_argument("--head", type=Path, help="a FLAME .pkl or .npz (default: the stand-in)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--weights", type=Path, help="folder of a weight bundle (default: the starter weights)")
     parser.add_argument("--out", type=Path, default=ROOT / "out", help="folder to write to (default: out)")
     parser.add_argument("--engine", choices=("workbench", "eevee", "cycles"), default="workbench")
     parser.add_argument("--size", type=int, default=480, help="width and height of the film (default: 480)")
@@ -55,6 +56,7 @@ def perform(options: argparse.Namespace, folder: Path) -> None:
 
         bpy.ops.extensions.package_install_files(filepath=str(archive), repo="user_default", enable_on_install=True)
         render = load("render", ROOT / "examples" / "render.py")
+        render.choose_weights(options.weights and str(options.weights))
     scene = bpy.context.scene
     with phase("add the head and the speech strip"):
         render.clear(scene, fps=25)

@@ -50,6 +50,27 @@ def pair(name: str, value: float = 1.0) -> dict[str, float]:
     return {name + "Left": value, name + "Right": value}
 
 
+SPOKEN_AND_FELT = (  # label, degrees of the jaw, shapes: one mouth for each class of speech sounds, and some moods
+    ("m b p", 0, pair("mouthPress", 0.6)),
+    ("f v", 2, {"mouthRollLower": 0.7, **pair("mouthUpperUp", 0.35)}),
+    ("th", 5, {"tongueOut": 0.35, **pair("mouthLowerDown", 0.3)}),
+    ("t d n", 4, pair("mouthStretch", 0.3)),
+    ("k g", 6, pair("mouthLowerDown", 0.3)),
+    ("sh ch", 3, {"mouthFunnel": 0.8}),
+    ("s z", 1.5, pair("mouthStretch", 0.5) | pair("mouthLowerDown", 0.35) | pair("mouthUpperUp", 0.2)),
+    ("r", 3, {"mouthPucker": 0.35, "mouthFunnel": 0.4}),
+    ("aa", 16, {}),
+    ("eh", 9, pair("mouthStretch", 0.4)),
+    ("ih", 5, pair("mouthSmile", 0.35) | pair("mouthLowerDown", 0.2)),
+    ("oh", 11, {"mouthFunnel": 0.55, "mouthPucker": 0.25}),
+    ("oo", 4, {"mouthPucker": 0.75, "mouthFunnel": 0.3}),
+    ("laugh", 11, pair("mouthSmile", 0.9) | pair("cheekSquint", 0.8) | pair("mouthUpperUp", 0.3)),
+    ("sad", 0, pair("mouthFrown", 0.8) | {"browInnerUp": 0.9}),
+    ("angry", 0, pair("browDown") | pair("noseSneer", 0.6) | pair("mouthPress", 0.5)),
+    ("surprised", 11, {"browInnerUp": 0.8, "mouthFunnel": 0.2, **pair("browOuterUp", 0.9), **pair("eyeWide", 0.9)}),
+)
+
+
 def shots() -> dict[str, Shot]:
     """Everything on the sheet, by its label."""
     table = {
@@ -66,20 +87,12 @@ def shots() -> dict[str, Shot]:
         table[f"blink {amount}"] = Shot(blink=amount, azimuth=15)
     table["wink"] = Shot(blink=(1.0, 0.0), shapes=pair("mouthSmile", 0.5) | {"cheekSquintLeft": 0.7}, azimuth=20)
     for label, gaze in {
-        "look left": (25, 0), "look right": (-25, 0), "look up": (0, 18), "look down": (0, -22), "look up left": (20, 14),
-        "look up right": (-20, 14), "look down left": (20, -18), "look down right": (-20, -18),
+        "look left": (25, 0), "look right": (-25, 0), "look up": (0, 18), "look down": (0, -22),
+        "look up left": (20, 14), "look up right": (-20, 14),
+        "look down left": (20, -18), "look down right": (-20, -18),
     }.items():  # fmt: skip
         table[label] = Shot(gaze=gaze)
-    for label, shapes, jaw in (
-        ("m b p", pair("mouthPress", 0.6), 0), ("f v", {"mouthRollLower": 0.7, **pair("mouthUpperUp", 0.35)}, 2),
-        ("th", {"tongueOut": 0.35, **pair("mouthLowerDown", 0.3)}, 5), ("t d n", pair("mouthStretch", 0.3), 4),
-        ("k g", pair("mouthLowerDown", 0.3), 6), ("sh ch", {"mouthFunnel": 0.8}, 3), ("s z", pair("mouthStretch", 0.5) | pair("mouthLowerDown", 0.35) | pair("mouthUpperUp", 0.2), 1.5),
-        ("r", {"mouthPucker": 0.35, "mouthFunnel": 0.4}, 3), ("aa", {}, 16), ("eh", pair("mouthStretch", 0.4), 9),
-        ("ih", pair("mouthSmile", 0.35) | pair("mouthLowerDown", 0.2), 5), ("oh", {"mouthFunnel": 0.55, "mouthPucker": 0.25}, 11),
-        ("oo", {"mouthPucker": 0.75, "mouthFunnel": 0.3}, 4), ("laugh", pair("mouthSmile", 0.9) | pair("cheekSquint", 0.8) | pair("mouthUpperUp", 0.3), 11),
-        ("sad", pair("mouthFrown", 0.8) | {"browInnerUp": 0.9}, 0), ("angry", pair("browDown") | pair("noseSneer", 0.6) | pair("mouthPress", 0.5), 0),
-        ("surprised", {"browInnerUp": 0.8, **pair("browOuterUp", 0.9), **pair("eyeWide", 0.9), "mouthFunnel": 0.2}, 11),
-    ):  # fmt: skip
+    for label, jaw, shapes in SPOKEN_AND_FELT:
         table[label] = Shot(shapes, jaw, azimuth=18)
     table["smile"] = Shot(pair("mouthSmile"))
     table["neck"] = Shot(neck=(8, 28, 6), gaze=(-12, 0))
@@ -219,7 +232,9 @@ def montage(pictures: list[tuple[str, Path]], columns: int) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "standin.png")
-    parser.add_argument("--only", default="", help="labels, separated by commas; a label ending in * takes all that begin so")
+    parser.add_argument(
+        "--only", default="", help="labels, separated by commas; a label ending in * takes all that begin so"
+    )
     parser.add_argument("--size", type=int, default=220)
     parser.add_argument("--columns", type=int, default=9)
     parser.add_argument("--engine", choices=("EEVEE", "WORKBENCH"), default="EEVEE")

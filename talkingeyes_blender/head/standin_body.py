@@ -142,7 +142,7 @@ def _part_lids_from_eyeballs(body: Body) -> None:
 
 
 def _contact_pairs(body: Body) -> tuple[np.ndarray, np.ndarray]:
-    """Fine vertices of the upper and lower lip along the line where they touch, opposite each other, without corners."""
+    """Fine vertices of upper and lower lip, opposite each other along the line where they touch, without corners."""
     loop = body.ring(MOUTH, LEFT, CONTACT)
     half = len(loop) // 2
     return loop[1:half], loop[:half:-1]

@@ -163,7 +163,7 @@ def _landmarks(body: Body, parts: list[Part], offsets: np.ndarray) -> dict[str, 
 
 
 def face_landmarks(body: Body) -> np.ndarray:
-    """(51,) vertices of the iBUG points 17 to 67: brows, nose, eyes, outer and inner lips, each from the subject's right."""
+    """(51,) vertices of the iBUG points 17 to 67: brows, nose, eyes, lips, each group from the subject's right."""
     left_brow = _nearest(body, brow_curve(body, np.array([0.04, 0.27, 0.5, 0.73, 0.95])))
     right_brow = body.mirror[left_brow][::-1]
     cage = body.cage

@@ -1,8 +1,8 @@
 """The numbers of the stand-in character: where its joints and eyes are, how wide its jaw is, what colours it has.
 
-Everything in the ``standin_*`` generator is in millimetres and in FLAME's frame (+X the subject's left, +Y up, +Z out of
-the face); only the written file is in metres. Changing a ``Character`` never changes the topology, so the difference of
-two characters is an identity shape.
+Everything in the ``standin_*`` generator is in millimetres and in FLAME's frame (+X the subject's left, +Y up, +Z out
+of the face); only the written file is in metres. Changing a ``Character`` never changes the topology, so the difference
+of two characters is an identity shape.
 """
 
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -50,7 +50,7 @@ class Character:
     mouth_width: float = 21.5
     """Half the width of the lips' line."""
     smile: float = 3.6
-    """How much higher the corners of the resting mouth are than its middle: enough to look friendly, too little to smile."""
+    """How much higher the corners of the resting mouth are than its middle: friendly, but no smile yet."""
 
     jaw_width: float = 0.0
     chin: float = 0.0

@@ -41,7 +41,8 @@ def _eyeball(character: Character) -> Part:
     iris, pupil, sharp = character.iris, character.pupil, 0.4
     bands = (  # end of the band, degrees from the axis, and its material
         (6.0, "pupil"), (12.0, "pupil"), (pupil - sharp, "pupil"), (pupil + sharp, "pupil"),
-        (pupil + 2.5, "iris"), (0.5 * (pupil + iris), "iris"), (iris - LIMBUS - sharp, "iris"), (iris - LIMBUS + sharp, "iris"),
+        (pupil + 2.5, "iris"), (0.5 * (pupil + iris), "iris"),
+        (iris - LIMBUS - sharp, "iris"), (iris - LIMBUS + sharp, "iris"),
         (iris - sharp, "limbus"), (iris + sharp, "limbus"),
         *((float(d), "sclera") for d in (41, 49, 59, 72, 88, 108, 135)),
     )  # fmt: skip
@@ -124,6 +125,7 @@ def _lashes(body: Body) -> Part:
         curl = 0.2 * turn * arch if turn < -5 else 0.0  # lashes point down on a lid that goes down
         motions[name] = (wedge(*moved, curl) - rest).reshape(-1, 3)
     points, quads = sheet(rest, around=True)
+    quads = quads[:, ::-1]
     return Part("left lashes", points, quads, materials(len(quads), "lash"), one_joint(len(points), "neck"), motions)
 
 

@@ -53,7 +53,9 @@ def brow_parts(body: Body) -> list[Part]:
     points, quads = sheet(tube, around=True)
     on_skin = np.flatnonzero(body.on_skin)
     weights = ride(body, points, on_skin) @ body.weights[on_skin]
-    left = Part("left brow", points, quads, materials(len(quads), "brow"), weights, riding_motions(body, points, on_skin))
+    left = Part(
+        "left brow", points, quads, materials(len(quads), "brow"), weights, riding_motions(body, points, on_skin)
+    )
     return [left, left.mirrored("right brow")]
 
 
@@ -95,7 +97,12 @@ def _hair_thickness(degrees: np.ndarray, elevation: np.ndarray) -> np.ndarray:
     fringe = 8 * np.exp(-(((degrees + 22) / 40) ** 2) - ((up - 46) / 24) ** 2)
     parting = 4.5 * np.exp(-(((degrees - _PARTING) / 9) ** 2)) * smoothstep(up, 85, 50)
     volume = 5 + 3 * smoothstep(up, 0, 30) + 5 * smoothstep(np.sin(elevation), 0.3, 1.0) + fringe - parting
-    relief = 4.0 * (_lock(degrees, up) - 0.7) * smoothstep(np.abs(degrees - _PARTING), 4, 16) * smoothstep(rows, 2, HAIR_ROWS // 2)
+    relief = (
+        4.0
+        * (_lock(degrees, up) - 0.7)
+        * smoothstep(np.abs(degrees - _PARTING), 4, 16)
+        * smoothstep(rows, 2, HAIR_ROWS // 2)
+    )
     inwards = HAIR_ROWS - 1 - rows
     edge = np.interp(inwards, [0, 1, 2, 3, 5], [-0.3, 0.4, 0.8, 0.95, 1])
     return (volume + relief) * edge

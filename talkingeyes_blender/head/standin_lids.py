@@ -17,7 +17,7 @@ CORNEA = 0.4
 """How far the cornea stands out of the eyeball's sphere, mm."""
 
 MARGIN_CLEARANCE = 1.5
-"""Distance of the lid's inner edge from the eyeball's sphere at rest, mm: the chord of a 37 degree blink dips by 0.9."""
+"""Distance of the lid's inner edge from the eyeball's sphere at rest, mm: the chord of a blink dips by 0.9."""
 
 SHUT_CLEARANCE = 2.1
 """The same when shut; larger, because the chord's dip counts from the mean of both ends."""
@@ -32,7 +32,7 @@ _ANGLES = 2 * np.pi * np.arange(EYE.points) / EYE.points
 SINE, COSINE = np.sin(_ANGLES), np.cos(_ANGLES)
 UPPER, LOWER = SINE > 0.01, SINE < -0.01
 BULGE = np.abs(SINE) ** 1.2
-"""Profile of a lid's margin from corner (0) to middle (1): between an ellipse (1) and two arcs that meet in a point (2)."""
+"""Profile of a lid's margin from corner (0) to middle (1): between an ellipse (power 1) and a pointed lens (2)."""
 
 
 def to_sphere(character: Character, points: np.ndarray, side: int = LEFT) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -84,7 +84,7 @@ def flip(faces: np.ndarray) -> np.ndarray:
 
 
 def sheet(points: np.ndarray, around: bool = False, along: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """A grid of points (a, b, 3) as vertices (a * b, 3) and quads; ``along`` joins the ends of a, ``around`` those of b."""
+    """A grid of points (a, b, 3) as vertices (a * b, 3) and quads; ``along`` closes a, ``around`` closes b."""
     a, b = points.shape[:2]
     rows = np.arange(a if along else a - 1)[:, None]
     columns = np.arange(b if around else b - 1)[None, :]
@@ -94,7 +94,7 @@ def sheet(points: np.ndarray, around: bool = False, along: bool = False) -> tupl
 
 
 def ride(body: Body, points: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
-    """(n, m) shares that each of ``points`` takes of the motions of the body's vertices ``among`` (m,), rows sum to 1."""
+    """(n, m) shares that ``points`` take of the motions of the body's vertices ``among`` (m,); rows sum to 1."""
     skin = body.points[among]
     squared = (points**2).sum(1)[:, None] + (skin**2).sum(1)[None] - 2 * points @ skin.T
     squared -= squared.min(1, keepdims=True)  # the nearest vertex counts in full, however far the point is

@@ -55,7 +55,8 @@ _NOSE_COLUMN = 3.5
 _WING = {  # (row, column): a place near the skin round the nostril's base: wing, tip, columella, lip (mm)
     (15, 3): (12.6, -11.0, 53.5), (14, 3): (10.4, -9.5, 59.0), (14, 2): (6.2, -11.8, 62.5), (14, 1): (2.8, -12.2, 63.0),
     (15, 1): (1.7, -15.0, 57.0), (16, 1): (2.2, -16.5, 51.8), (16, 2): (6.2, -16.3, 50.5), (16, 3): (10.6, -15.3, 50.5),
-    (13, 4): (12.4, -4.0, 50.5), (14, 4): (14.8, -9.0, 50.0), (15, 4): (14.4, -13.0, 49.0), (16, 4): (12.6, -17.0, 48.5),
+    (13, 4): (12.4, -4.0, 50.5), (14, 4): (14.8, -9.0, 50.0), (15, 4): (14.4, -13.0, 49.0),
+    (16, 4): (12.6, -17.0, 48.5),
 }  # fmt: skip
 _NOSTRIL_EDGE = (  # x and z of the opening on the nose's underside, in the order of its ring (mm)
     (9.6, 55.6), (8.6, 59.0), (5.9, 60.9), (3.4, 60.0), (2.6, 56.2), (3.1, 52.6), (5.8, 51.4), (8.6, 52.2),
@@ -166,11 +167,7 @@ def _relax(cage: Cage, places: np.ndarray, skin: Skin, free: np.ndarray) -> np.n
 
 def lip_line(character: Character, x: np.ndarray) -> np.ndarray:
     """Y of the line where the lips touch: corners up, a small dip under the middle of the upper lip."""
-    return (
-        character.mouth_height
-        + character.smile * (x / character.mouth_width) ** 2
-        - 0.6 * np.exp(-((x / 4) ** 2))
-    )
+    return character.mouth_height + character.smile * (x / character.mouth_width) ** 2 - 0.6 * np.exp(-((x / 4) ** 2))
 
 
 def mouth_rings(character: Character, skin: Skin) -> list[np.ndarray]:

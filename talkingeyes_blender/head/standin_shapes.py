@@ -75,7 +75,9 @@ class Sculptor:
 
     def make(self) -> ShapeSet:
         shapes = {"jawForward": self._jaw_forward()}
-        shapes |= self._lid_shapes() | self._whole_mouth() | self._mouth_sides() | self._brows() | self._cheeks_and_nose()
+        shapes |= (
+            self._lid_shapes() | self._whole_mouth() | self._mouth_sides() | self._brows() | self._cheeks_and_nose()
+        )
         sculpt = self._open_jaw_sculpt()
         shapes["mouthClose"] = self._mouth_close(sculpt)
         shapes["tongueOut"] = np.zeros_like(self.places)  # moves the tongue alone, which is no part of the cage
@@ -209,34 +211,35 @@ class Sculptor:
         return 0.0, y, z
 
     def _mouth_sides(self) -> dict[str, np.ndarray]:
-        corner = LEFT_CORNER
-        with_border = range(2, 9)
-        cheek = self._grid((14, 8), (14, 9), (15, 8))
-        frown = Handles(3).add(self._grid((22, 2), (22, 3)), (0.0, 1.2, 0.4))
-        smile = self._lips(
-            lambda ring: tuple(
-                {0: 0.40, 1: 0.70, 2: 0.93}.get(ring, 1.0) * part for part in (7.4 * corner, 5.2 * corner**1.35, -4.2 * corner**1.5)
-            ),
-            range(0, 9), Handles(3).add(cheek, (1.5, 3.6, 3.2)),
-        )  # fmt: skip
-        args = self.cage, self.places, self.character
+        corner, with_border = LEFT_CORNER, range(2, 9)
+        cheek = Handles(3).add(self._grid((14, 8), (14, 9), (15, 8)), (1.5, 3.6, 3.2))
+        chin = Handles(3).add(self._grid((22, 2), (22, 3)), (0.0, 1.2, 0.4))
+        frown = (1.2 * corner, -6.5 * corner**1.3, -1.5 * corner)
+        dimple = (4.2 * corner**1.5, 1.6 * corner**1.5, -4.6 * corner**1.6)
+        stretch = (7.0 * corner, -2.4 * corner**1.2, -4.0 * corner**1.5)
+        lower, upper = LEFT_SHARE * LOWER, LEFT_SHARE * UPPER
+        down = (0.8 * lower, -6.5 * lower * HEIGHT**0.8, 0.8 * lower * HEIGHT)
+        up = (0.0, 5.5 * upper * HEIGHT**0.8, 0.6 * upper * HEIGHT)
+        squint = standin_lids.squint(self.cage, self.places, self.character)
         return {
-            "mouthSmileLeft": smile + 0.40 * standin_lids.squint(*args),
-            "mouthFrownLeft": self._lips(
-                lambda ring: (1.2 * corner, -6.5 * corner**1.3, -1.5 * corner), with_border, frown
-            ),
-            "mouthDimpleLeft": self._lips(lambda ring: (4.2 * corner**1.5, 1.6 * corner**1.5, -4.6 * corner**1.6), with_border),
-            "mouthStretchLeft": self._lips(
-                lambda ring: (7.0 * corner, -2.4 * corner**1.2, -4.0 * corner**1.5), with_border
-            ),
-            "mouthPressLeft": self._lips(self._press, rings=range(2, 9)),
-            "mouthLowerDownLeft": self._lips(
-                lambda ring: (0.8 * LEFT_SHARE * LOWER, -6.5 * LEFT_SHARE * LOWER * HEIGHT**0.8, 0.8 * LEFT_SHARE * LOWER * HEIGHT)
-            ),
-            "mouthUpperUpLeft": self._lips(
-                lambda ring: (0.0, 5.5 * LEFT_SHARE * UPPER * HEIGHT**0.8, 0.6 * LEFT_SHARE * UPPER * HEIGHT)
-            ),
-        }  # fmt: skip
+            "mouthSmileLeft": self._lips(self._smile, range(9), cheek) + 0.40 * squint,
+            "mouthFrownLeft": self._lips(lambda ring: frown, with_border, chin),
+            "mouthDimpleLeft": self._lips(lambda ring: dimple, with_border),
+            "mouthStretchLeft": self._lips(lambda ring: stretch, with_border),
+            "mouthPressLeft": self._lips(self._press, with_border),
+            "mouthLowerDownLeft": self._lips(lambda ring: down),
+            "mouthUpperUpLeft": self._lips(lambda ring: up),
+        }
+
+    @staticmethod
+    def _smile(ring: int) -> tuple:
+        """The corner goes out, up and back; the skin round it gives way in steps, else it would fold."""
+        gain = {0: 0.40, 1: 0.70, 2: 0.93}.get(ring, 1.0)
+        return (
+            7.4 * gain * LEFT_CORNER,
+            5.2 * gain * LEFT_CORNER**1.35,
+            -4.2 * gain * LEFT_CORNER**1.5,
+        )
 
     @staticmethod
     def _press(ring: int) -> tuple:
@@ -275,11 +278,11 @@ class Sculptor:
             return smoothstep(x, -4, 9)
 
         return {
-            "browInnerUp": self._brow_shape(lambda x: (0.0, 7.0 * inner(x) * smoothstep(np.abs(x), -9, 9), 0.8 * inner(x))),
+            "browInnerUp": self._brow_shape(
+                lambda x: (0.0, 7.0 * inner(x) * smoothstep(np.abs(x), -9, 9), 0.8 * inner(x))
+            ),
             "browDownLeft": self._brow_shape(
-                lambda x: (
-                    -2.6 * left(x) * inner(x), -7.0 * left(x) * (1 - 0.5 * smoothstep(x, 26, 56)), 1.6 * left(x)
-                )
+                lambda x: (-2.6 * left(x) * inner(x), -7.0 * left(x) * (1 - 0.5 * smoothstep(x, 26, 56)), 1.6 * left(x))
             ),
             "browOuterUpLeft": self._brow_shape(lambda x: (0.0, 6.5 * outer(x), 0.3 * outer(x))),
         }
@@ -323,6 +326,7 @@ class Sculptor:
             gain = {1: 0.9, 2: 0.8, 8: 0.5}.get(ring, 0.6)
             handles.add(self.mouth[ring], gain * np.stack([0 * lip, 3.4 * lip * np.abs(COSINE) ** 0.4, 0.3 * lip], 1))
         right = np.append(
-            self.cage.rings[NOSTRIL.name, RIGHT].ravel(), self._grid((12, 0), (13, 0), (14, 0), (15, 0), (12, -3), (13, -3))
+            self.cage.rings[NOSTRIL.name, RIGHT].ravel(),
+            self._grid((12, 0), (13, 0), (14, 0), (15, 0), (12, -3), (13, -3)),
         )
         return self._spread(handles, right, self.lid_rings, self.cavity)

@@ -1,7 +1,7 @@
 """The stand-in's skull and skin as a signed distance function: a smooth union of ellipsoids and capsules.
 
 Distances are negative inside. They are exact for capsules only; for ellipsoids the usual first-order bound is used, and
-smooth unions bulge a little, so everything that needs the surface itself comes here iteratively (``project``, ``cast``).
+smooth unions bulge a little, so whoever needs the surface itself comes to it in steps (``project``, ``cast``).
 """
 
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -19,21 +19,23 @@ REACHED = 1e-4
 """Distance (mm) at which a point counts as lying on the surface."""
 
 
+def _length(vectors: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+
+
 def ellipsoid(points: np.ndarray, centre, radii) -> np.ndarray:
     """First-order distance (N,) from ``points`` (N, 3) to an axis-aligned ellipsoid."""
-    offset = points - np.asarray(centre, float)
     radii = np.asarray(radii, float)
-    level = np.sqrt(((offset / radii) ** 2).sum(1))
-    slope = np.sqrt(((offset / radii**2) ** 2).sum(1)) + 1e-9
-    return level * (level - 1) / slope
+    scaled = (points - np.asarray(centre, float)) / radii
+    level = _length(scaled)
+    return level * (level - 1) / (_length(scaled / radii) + 1e-9)
 
 
 def capsule(points: np.ndarray, start, end, start_radius: float, end_radius: float) -> np.ndarray:
     """Distance (N,) to a rod whose radius runs from ``start_radius`` to ``end_radius``."""
     start, axis = np.asarray(start, float), np.asarray(end, float) - np.asarray(start, float)
     along = np.clip((points - start) @ axis / (axis @ axis), 0, 1)
-    apart = np.sqrt(((points - start - along[:, None] * axis) ** 2).sum(1))
-    return apart - (start_radius + (end_radius - start_radius) * along)
+    return _length(points - start - along[:, None] * axis) - (start_radius + (end_radius - start_radius) * along)
 
 
 def smooth_union(first: np.ndarray, second: np.ndarray, blend: float) -> np.ndarray:
@@ -69,7 +71,7 @@ class Skin:
         d = smooth_union(d, pairs(ellipsoid, (26, 47, 21 + c.brow), (27, 12, 22)), 20)
         d = smooth_union(d, capsule(p, (0, -60, -52), (0, -215, -62), 33, 38), 44)
         d = smooth_union(d, ellipsoid(p, (0, -178, -61), (110, 44, 47)), 50)
-        d = smooth_difference(d, pairs(ellipsoid, c.eye_centre + (1, 3, 19), (19, 16, 10)), 14)
+        d = smooth_difference(d, pairs(ellipsoid, c.eye_centre + np.array((1, 3, 19)), (19, 16, 10)), 14)
         d = self._with_nose(d, p, pairs)
         return d + self._philtrum(p)
 
@@ -90,7 +92,7 @@ class Skin:
     def gradient(self, points: np.ndarray, step: float = 0.05) -> np.ndarray:
         """Unit gradient (N, 3), by central differences on a tetrahedron: the outward normal on the surface."""
         total = sum(self.distance(points + step * way)[:, None] * way for way in _TETRAHEDRON)
-        return total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-9)
+        return total / (_length(total)[:, None] + 1e-9)
 
     def project(self, points: np.ndarray, iterations: int = 12) -> np.ndarray:
         """Bring ``points`` to the nearby surface; 0.9 of each step, since distances are not exact."""

@@ -69,7 +69,9 @@ def _tongue(front: float, line: float) -> Part:
     z = np.broadcast_to(front - 32 + 19 * np.cos(along)[:, None], x.shape)
     points, quads = sheet(np.stack([x, y, z], 2), around=True)
     out = _tongue_out(points, front)
-    return Part("tongue", points, quads, materials(len(quads), "tongue"), one_joint(len(points), "jaw"), {"tongueOut": out})
+    return Part(
+        "tongue", points, quads, materials(len(quads), "tongue"), one_joint(len(points), "jaw"), {"tongueOut": out}
+    )
 
 
 def _tongue_out(points: np.ndarray, front: float) -> np.ndarray:
@@ -79,5 +81,6 @@ def _tongue_out(points: np.ndarray, front: float) -> np.ndarray:
     lift = 5.0 * np.sin(np.pi * np.clip(share * 1.15, 0, 1)) + 2.4 * share
     middle = points[:, 1].mean()
     return np.stack(
-        [-0.22 * points[:, 0] * share, lift - 4.6 * tip**2 - 0.35 * (points[:, 1] - middle) * share, 29.0 * share**1.2], 1
+        [-0.22 * points[:, 0] * share, lift - 4.6 * tip**2 - 0.35 * (points[:, 1] - middle) * share, 29.0 * share**1.2],
+        1,
     )

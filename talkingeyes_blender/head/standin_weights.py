@@ -100,7 +100,9 @@ def jaw_corrective_at(basis: np.ndarray, degrees: float) -> np.ndarray:
     return basis @ pose_feature(turn_about_x(degrees))
 
 
-def open_jaw(points: np.ndarray, share: np.ndarray, joint: np.ndarray, degrees: float, undo: bool = False) -> np.ndarray:
+def open_jaw(
+    points: np.ndarray, share: np.ndarray, joint: np.ndarray, degrees: float, undo: bool = False
+) -> np.ndarray:
     """Linear blend skinning of ``points`` (V, 3) by the jaw alone, or with ``undo`` its inverse."""
     blend = np.eye(3) + share[:, None, None] * (turn_about_x(degrees) - np.eye(3))
     offset = points - joint

@@ -125,13 +125,15 @@ class Span:
 def span(strip) -> Span:
     """The times of a strip under the names that this Blender has for them (new ones from 5.2)."""
     if hasattr(strip, "left_handle"):
-        left, right, content = strip.left_handle, strip.right_handle, strip.content_start
-        trim = strip.content_trim_start
+        left, right, hidden, trim = (
+            strip.left_handle, strip.right_handle, strip.left_handle_offset, strip.content_trim_start,
+        )  # fmt: skip
     else:
-        left, right, content = strip.frame_final_start, strip.frame_final_end, strip.frame_start
-        trim = strip.animation_offset_start
-    # The mixer takes the offset as an integer, and so truncates it.
-    return Span(float(left), float(right), float(int(left - content) + int(trim)))
+        left, right, hidden, trim = (
+            strip.frame_final_start, strip.frame_final_end, strip.frame_offset_start, strip.animation_offset_start,
+        )  # fmt: skip
+    # The mixer takes the sum as an integer, and so truncates it.
+    return Span(float(left), float(right), float(int(hidden + trim)))
 
 
 def sound_delay(strip) -> float:

@@ -104,7 +104,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
         return GazeVQVAEStage(
             model=GazeVQVAEConfig(dim=128, layers=2, hidden=256, code_dim=32),
             loop=LoopConfig(
-                steps=4000, batch=16, frames=125, learning_rate=1e-3, warmup=100, final_rate=0.05,
+                steps=3000, batch=16, frames=125, learning_rate=1e-3, warmup=100, final_rate=0.05,
                 ema=0.99,
             ),
             velocity=1.0,
@@ -116,7 +116,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
             head=HeadVAEConfig(speech_dim=96, dim=128, layers=2, hidden=256, latent=32),
             gaze=GazeDecoderConfig(speech_dim=96, code_dim=32, dim=192, layers=3, hidden=384),
             loop=LoopConfig(
-                steps=3000, batch=12, frames=250, learning_rate=8e-4, warmup=200, final_rate=0.05, ema=0.998, bf16=True
+                steps=1100, batch=12, frames=250, learning_rate=1e-3, warmup=100, final_rate=0.05, ema=0.998, bf16=True
             ),
             reconstruction_eyes=0.1,
             velocity_eyes=0.1,
@@ -129,7 +129,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
             encoder=MelEncoderConfig(dim=192),
             face=FaceDecoderConfig(speech_dim=192),
             loop=LoopConfig(
-                steps=8000, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
+                steps=4500, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
                 ema=0.998, bf16=True,
             ),
             closure=0.5,

@@ -151,7 +151,7 @@ class Sequence:
         return self
 
 
-# -- one sequence ------------------------------------------------------------------------------------------------------
+# -- one sequence ----------------------------------------------------------------------------------
 
 
 def _paths(folder: Path, name: str) -> tuple[Path, Path]:
@@ -246,7 +246,7 @@ def is_complete(folder: str | os.PathLike, name: str) -> bool:
     return abs(frame_count(frames) - sequence.frames) <= _LENGTH_TOLERANCE
 
 
-# -- a whole dataset ---------------------------------------------------------------------------------------------------
+# -- a whole dataset -------------------------------------------------------------------------------
 
 
 def write_description(

@@ -27,7 +27,7 @@ _ENCODERS = {"speech-to-gaze": "gaze_encoder", "face": "face_encoder"}
 
 
 def load_networks(path: Path) -> tuple[dict[str, nn.Module], dict]:
-    """The networks of a stage's checkpoint by the bundle's names, running means where there are any, and the checkpoint."""
+    """The networks of a stage's checkpoint by the bundle's names, running means if there are any; the checkpoint."""
     state = read_checkpoint(path)
     stage, config = state["stage"], state["describe"]["config"]
     if stage not in _NETWORKS:

@@ -97,11 +97,12 @@ class GazeVQVAETraining:
         use = torch.bincount(torch.cat(seen), minlength=model.config.codes).double()
         share = use / use.sum()
         made, true = torch.cat(made_all), torch.cat(true_all)
+        moves = true.std(0) > 1e-6
         error = float(np.degrees(np.sqrt(squares / max(count, 1))))
         return {
             "score": error,
             "error_degrees": error,
             "codes_used": int((use > 0).sum()),
             "perplexity": torch.exp(-(share * share.clamp_min(1e-12).log()).sum()).item(),
-            "deviation_ratio": (made.std(0) / true.std(0)).mean().item(),
+            "deviation_ratio": (made.std(0)[moves] / true.std(0)[moves]).mean().item(),
         }

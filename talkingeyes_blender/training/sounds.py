@@ -95,8 +95,10 @@ def clicks(count: int, rng: np.random.Generator) -> np.ndarray:
     for start in rng.integers(0, count, rng.integers(3, 3 + max(3, count // 2000))):
         length = int(rng.integers(100, 4000))
         time = np.arange(length)
-        ring = np.sin(2 * np.pi * rng.uniform(100, 5000) * time / RATE) + rng.standard_normal(length) * rng.uniform(0, 1)
-        sound[start : start + length] += (rng.uniform(0.1, 1.0) * np.exp(-8.0 * time / length) * ring).astype(np.float32)
+        ring = np.sin(2 * np.pi * rng.uniform(100, 5000) * time / RATE)
+        ring += rng.standard_normal(length) * rng.uniform(0, 1)
+        ring *= rng.uniform(0.1, 1.0) * np.exp(-8.0 * time / length)
+        sound[start : start + length] += ring.astype(np.float32)
     return _unit(sound[:count])
 
 

@@ -18,7 +18,11 @@ _SPACING = 0.4
 
 
 def blink_times(
-    shifts: list[Shift], phrases: tuple[tuple[float, float], ...], duration: float, rng: np.random.Generator, rate: float
+    shifts: list[Shift],
+    phrases: tuple[tuple[float, float], ...],
+    duration: float,
+    rng: np.random.Generator,
+    rate: float,
 ) -> list[float]:
     """Times of full closure in seconds, about ``rate`` a minute, at least 0.4 s apart."""
     wanted = rate * duration / 60.0

@@ -25,7 +25,7 @@ from ...errors import TalkingEyesError
 from ...head.arkit import STANDIN
 from ...motion import FPS
 from .. import sounds
-from ..dataset import Sequence, frame_count, is_complete, write_description, write_sequence
+from ..dataset import Sequence, frame_count, is_complete, read_sequence, write_description, write_sequence
 from . import articulation, gaze, head_motion
 from .blinks import blink_curve, blink_times
 from .phones import SILENCE, visible_classes
@@ -62,7 +62,7 @@ def _subject_rng(subject: str) -> np.random.Generator:
     return np.random.default_rng(list(hashlib.sha256(subject.encode()).digest()[:16]))
 
 
-# -- sound --------------------------------------------------------------------------------------------------------------
+# -- sound -----------------------------------------------------------------------------------------
 
 
 def _draw_delivery(rng: np.random.Generator) -> Delivery:
@@ -164,7 +164,7 @@ def _noise_only(rng: np.random.Generator) -> _Turn:
     return _Turn(samples.astype(np.float32), [], "cmu", f"non-speech:{int(rng.integers(40))}", "corpus:non-speech")
 
 
-# -- motion -------------------------------------------------------------------------------------------------------------
+# -- motion ----------------------------------------------------------------------------------------
 
 
 def visible_segments(phones: list[Phone], alphabet: str) -> list[articulation.Segment]:
@@ -231,7 +231,7 @@ def make_sequence(seed: int, index: int, programs: tuple[str, ...] | None = None
     return _animate(sequence_id(index), turn, rng)
 
 
-# -- the whole ----------------------------------------------------------------------------------------------------------
+# -- the whole -------------------------------------------------------------------------------------
 
 
 def _make_and_write(folder: str, seed: int, index: int, programs: tuple[str, ...] | None) -> tuple[str, str, float]:
@@ -326,8 +326,6 @@ def _write_recipe(folder: Path, recipe: dict) -> None:
 
 
 def _describe(folder: Path, count: int, recipe: dict) -> None:
-    from ..dataset import read_sequence
-
     subjects, frames = {}, 0
     for index in range(count):
         sequence = read_sequence(folder, sequence_id(index), sound=False)

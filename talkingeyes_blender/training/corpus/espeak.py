@@ -3,8 +3,8 @@
 The engine keeps state between utterances in globals (the same text then sounds different), cannot be started twice and
 may hang on a voice, so that each set of texts gets a fresh process. This file is run as a script and needs nothing but
 the standard library. It reads one JSON object from stdin, ``{"voice", "rate", "pitch", "range", "texts"}``, and writes
-for each text one JSON line ``{"rate", "samples", "events": [[sample, name], ...]}`` followed by that many int16 samples.
-With ``--probe`` it only tells, by its exit status, whether the library is there.
+for each text one JSON line ``{"rate", "samples", "events": [[sample, name], ...]}`` followed by that many int16
+samples. With ``--probe`` it only tells, by its exit status, whether the library is there.
 """
 
 # SPDX-License-Identifier: GPL-3.0-or-later

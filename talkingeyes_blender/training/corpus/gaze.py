@@ -37,7 +37,7 @@ _DIRECTIONS = {
     False: ((12.8, 4.1, 14.9, 9.7, 15.6, 8.5, 23.2, 11.4), (29.5, 5.5, 8.0, 5.5, 31.9, 6.9, 7.6, 5.2),
             (40.0, 5.1, 2.2, 3.9, 35.0, 5.1, 2.7, 6.1)),
 }  # fmt: skip
-"""Shares of directions 0, 45 .. 315 degrees (0 = viewer's right, 90 = up) for shifts to 5, to 12 and over 12 degrees."""
+"""Shares of directions 0, 45 .. 315 degrees (0 = viewer's right, 90 = up) for shifts to 5, 12 and more degrees."""
 _CYCLE_LEVELS = np.array([0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 100]) / 100
 _CYCLES = {
     True: (0.222, 0.289, 0.322, 0.366, 0.411, 0.455, 0.500, 0.566, 0.644, 0.755, 0.977, 1.266, 2.0, 2.7),
@@ -78,13 +78,13 @@ class Manner:
         return cls(favourites, float(rng.uniform(0.9, 1.1)))
 
 
-# -- when ---------------------------------------------------------------------------------------------------------------
+# -- when ------------------------------------------------------------------------------------------
 
 
 def partner_plan(
     phrases: tuple[tuple[float, float], ...], duration: float, rng: np.random.Generator, aversion: float = 1.0
 ) -> list[tuple[float, bool]]:
-    """Times at which one turns (True) to the partner or (False) away, in order, from the phrases of one's own speech."""
+    """Times at which one turns to the partner (True) or away (False), in order, from one's own phrases."""
     away: list[tuple[float, float]] = []
     for index, (start, end) in enumerate(phrases):
         length = end - start
@@ -128,7 +128,7 @@ def partner_plan(
     return plan
 
 
-# -- where --------------------------------------------------------------------------------------------------------------
+# -- where -----------------------------------------------------------------------------------------
 
 
 class _Deck:

@@ -58,8 +58,9 @@ _FINNISH = {
 }  # fmt: skip
 
 _IPA = {
-    "ɑ": "a", "a": "a", "ɐ": "uh", "æ": "ae", "ʌ": "uh", "ɔ": "aw", "ɒ": "aw", "ɛ": "eh", "ε": "eh", "œ": "y", "ə": "schwa",
-    "ᵻ": "ih", "e": "e", "ɘ": "schwa", "ɪ": "ih", "i": "i", "ɨ": "ih", "ɯ": "ih", "o": "o", "ɤ": "uh", "ɵ": "o",
+    "ɑ": "a", "a": "a", "ɐ": "uh", "æ": "ae", "ʌ": "uh", "ɔ": "aw", "ɒ": "aw", "ɛ": "eh", "ε": "eh", "œ": "y",
+    "ə": "schwa", "ᵻ": "ih", "e": "e",
+    "ɘ": "schwa", "ɪ": "ih", "i": "i", "ɨ": "ih", "ɯ": "ih", "o": "o", "ɤ": "uh", "ɵ": "o",
     "ʊ": "oo", "u": "u", "ʉ": "u", "y": "y", "ø": "y", "ʏ": "y", "ɜ": "er", "ɚ": "er", "ɝ": "er", "ɞ": "er",
     "p": "plosive_lips", "b": "plosive_lips", "ɓ": "plosive_lips", "m": "nasal_lips", "ɱ": "lip_teeth", "β": "w",
     "ɸ": "w", "f": "lip_teeth", "v": "lip_teeth", "ʋ": "lip_teeth", "θ": "dental", "ð": "dental", "t": "alveolar",

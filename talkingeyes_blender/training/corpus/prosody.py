@@ -111,7 +111,5 @@ def _accents(loudness: np.ndarray, pitch: np.ndarray, speaking: np.ndarray) -> t
     prominence = (rise / 2.5 + swell / 6.0) * speaking
     prominence = gaussian_filter1d(prominence, 6.0)
     peaks, details = find_peaks(prominence, height=0.25, distance=25, prominence=0.25)
-    heights = details["peak_heights"]
-    return tuple(
-        (p / HZ, float(np.clip((h - 0.2) / 1.2, 0.05, 1.0)), float(rise[p])) for p, h in zip(peaks, heights, strict=True)
-    )
+    strengths = np.clip((details["peak_heights"] - 0.2) / 1.2, 0.05, 1.0)
+    return tuple((p / HZ, float(s), float(rise[p])) for p, s in zip(peaks, strengths, strict=True))

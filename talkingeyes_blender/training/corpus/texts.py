@@ -25,12 +25,12 @@ _LEFT_OUT = {
     "jackfr", "luttazzi", "paolotedeschi", "zuse", "norbert.tretkowski", "channel-debian.fortunes",
     "definizioni", "disclaimer", "leggi", "luke", "perl", "songs-poems", "zippy",
 }  # fmt: skip
+_LETTERS = r"A-Za-zÀ-ÖØ-öø-ÿĀ-ž"
+
 
 def _parts(text: str, separator: str | None = None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(separator))
+    return tuple(" ".join(part.split()) for part in text.split(separator))
 
-
-_LETTERS = r"A-Za-zÀ-ÖØ-öø-ÿĀ-ž"
 
 _SUBJECTS = _parts(
     """the baker; my mother; our old neighbour; every child; the woman from the pharmacy; a friend of mine; Bob; Emma;
@@ -62,17 +62,13 @@ _FINNISH = _parts(
     ilman ennen jälkeen"""
 )
 
-_CONSONANTS = _parts(
-    """p b m t d k g f v s z sh ch j n l r w y th h br pl sp tr st mp mb nd ft kw"""
-)
-_VOWELS = _parts(
-    """a e i o u ee oo ay ow ah er"""
-)
-_CODAS = ["", "", "", "m", "n", "p", "b", "t", "k", "s", "f", "l"]
-_FALLBACK_WORDS = """apple open above other early under eager island orange urban able even idle only ugly each over ahead
-away army echo evening iron owl umbrella baby mama papa pepper bubble member maybe move five voice happy summer number
-bamboo puppy lamb thumb problem important family beautiful water quick queen twelve swim language walk we one wonder
-equal require"""
+_CONSONANTS = _parts("p b m t d k g f v s z sh ch j n l r w y th h br pl sp tr st mp mb nd ft kw")
+_VOWELS = _parts("a e i o u ee oo ay ow ah er")
+_CODAS = ("", "", "", "m", "n", "p", "b", "t", "k", "s", "f", "l")
+_FALLBACK_WORDS = """apple open above other early under eager island orange urban able even idle only ugly each over
+ahead away army echo evening iron owl umbrella baby mama papa pepper bubble member maybe move
+five voice happy summer number bamboo puppy lamb thumb problem important family beautiful water
+quick queen twelve swim language walk we one wonder equal require"""
 
 
 @cache

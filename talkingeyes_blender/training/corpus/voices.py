@@ -56,7 +56,7 @@ class Delivery:
     speed: float = 1.0
     """1 is the voice's own tempo, 2 twice as fast."""
     pitch: float = 1.0
-    """Factor on the voice's own mean F0."""
+    """Factor on the voice's own mean F0, where the program lets it be set (not rms, nor those of HTS)."""
     liveliness: float = 1.0
     """Factor on the spread of F0."""
     warp: float = 1.0
@@ -80,9 +80,11 @@ class Voice:
 # Shares among all voices of the corpus. kal and kal16 are one man, as are all voices of espeak-ng one engine.
 _FLITE = {"slt": (0.16, 170.0), "rms": (0.17, 100.0), "kal16": (0.05, 105.0), "awb": (0.015, 130.0)}
 _FESTIVAL = {
-    "cmu_us_slt_arctic_hts": (0.04, "en", "cmu"), "kal_diphone": (0.03, "en", "cmu"), "ked_diphone": (0.015, "en", "cmu"),
+    "cmu_us_slt_arctic_hts": (0.04, "en", "cmu"), "kal_diphone": (0.03, "en", "cmu"),
+    "ked_diphone": (0.015, "en", "cmu"),
     "lp_diphone": (0.03, "it", "italian"), "pc_diphone": (0.03, "it", "italian"),
-    "upc_ca_ona_hts": (0.03, "ca", "catalan"), "czech_dita": (0.012, "cs", "czech"), "czech_krb": (0.012, "cs", "czech"),
+    "upc_ca_ona_hts": (0.03, "ca", "catalan"),
+    "czech_dita": (0.012, "cs", "czech"), "czech_krb": (0.012, "cs", "czech"),
     "czech_machac": (0.012, "cs", "czech"), "czech_ph": (0.012, "cs", "czech"),
     "suo_fi_lj_diphone": (0.008, "fi", "finnish"), "hy_fi_mv_diphone": (0.008, "fi", "finnish"),
 }  # fmt: skip
@@ -99,7 +101,6 @@ _ESPEAK_VARIANTS = (
     david ed edward grandma grandpa iven john linda marcelo max michel miguel norbert pablo paul pedro quincy rob
     robert sandro shelby steph travis victor zac"""
 )
-"""Names, in one string; see ``_espeak_voices``."""
 HELD_OUT_LANGUAGE = "fi"
 _HELD_OUT_VOICES = {"flite:awb", "festival:ked_diphone"}
 PINNED = {
@@ -148,9 +149,10 @@ def available_voices(programs: Sequence[str] | None = None) -> tuple[tuple[Voice
             log.warning("espeak-ng is not installed; its voices are left out.")
         else:
             total = sum(weight for _, weight in _ESPEAK_LANGUAGES)
+            variants = _ESPEAK_VARIANTS.split()
             for language, weight in _ESPEAK_LANGUAGES:
-                share = _ESPEAK_SHARE * weight / total / len(_ESPEAK_VARIANTS)
-                for variant in _ESPEAK_VARIANTS:
+                share = _ESPEAK_SHARE * weight / total / len(variants)
+                for variant in variants:
                     voice = Voice("espeak", f"{language}+{variant}", language.split("/")[-1].split("-")[0], "ipa")
                     found.append((voice, share))
     if "flite" in wanted:
@@ -167,7 +169,7 @@ def available_voices(programs: Sequence[str] | None = None) -> tuple[tuple[Voice
             log.warning("festival lacks the voices %s; they are left out.", ", ".join(missing))
         for name, (share, language, alphabet) in _FESTIVAL.items():
             if name in present:
-                found.append((Voice("festival", name, language, alphabet), share))
+                found.append((Voice("festival", name, language, alphabet, 105.0), share))
     if not found:
         raise TalkingEyesError(
             "No speech program was found, and the corpus is spoken by one.",
@@ -314,7 +316,7 @@ _ENCODINGS = {"cs": "iso-8859-2"}
 def _speak_festival(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list[_Raw]:
     """All texts in one run of the program, whose start takes longest."""
     with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
-        lines = [f"(voice_{voice.name})", f"(Parameter.set 'Duration_Stretch {delivery.warp / delivery.speed:.3f})"]
+        lines = _festival_settings(voice, delivery)
         for i, text in enumerate(texts):
             # An error in one sentence must not lose those after it.
             lines.append(
@@ -330,6 +332,21 @@ def _speak_festival(voice: Voice, texts: Sequence[str], delivery: Delivery) -> l
             if raw is not None:
                 spoken.append(raw)
         return spoken
+
+
+def _festival_settings(voice: Voice, delivery: Delivery) -> list[str]:
+    tempo, pitch = delivery.speed / delivery.warp, delivery.pitch / delivery.warp**0.5
+    lines = [f"(voice_{voice.name})", f"(Parameter.set 'Duration_Stretch {1 / tempo:.3f})"]
+    if "hts" in voice.name:
+        # These make their own durations; their F0 follows the warp alone.
+        lines.append(f'(set! hts_engine_params (append hts_engine_params (list (list "-r" {tempo:.3f}))))')
+    elif voice.alphabet == "cmu":
+        mean, spread = voice.mean_f0 * pitch, 14.0 * delivery.liveliness
+        lines.append(
+            f"(set! int_lr_params '((target_f0_mean {mean:.0f}) (target_f0_std {spread:.0f}) "
+            "(model_f0_mean 170) (model_f0_std 34)))"
+        )
+    return lines
 
 
 def _festival_result(labels: Path, sound: Path) -> _Raw | None:
