@@ -147,11 +147,15 @@ def _phase(_self: JobState) -> str:
 
 
 def _note_icon(_self: JobState) -> str:
-    return jobs.note()[0]
+    return jobs.note().icon
 
 
 def _note(_self: JobState) -> str:
-    return jobs.note()[1]
+    return jobs.note().text
+
+
+def _note_mend(_self: JobState) -> str:
+    return jobs.note().mend
 
 
 class JobState(bpy.types.PropertyGroup):
@@ -162,6 +166,7 @@ class JobState(bpy.types.PropertyGroup):
     phase: bpy.props.StringProperty(name="Phase", get=_phase)
     note: bpy.props.StringProperty(name="Last Result", get=_note)
     note_icon: bpy.props.StringProperty(name="Icon of the Last Result", get=_note_icon)
+    note_mend: bpy.props.StringProperty(name="Operator that Mends the Last Result", get=_note_mend)
 
 
 def attach() -> None:

@@ -17,7 +17,9 @@ from talkingeyes_blender.inference.head_vae import HeadVAE, HeadVAEConfig
 from talkingeyes_blender.inference.mel_encoder import MelEncoder, MelEncoderConfig
 
 
-def tiny_networks(gaze_encoder: bool = False, memory: str = "feature", seed: int = 0) -> dict[str, nn.Module]:
+def tiny_networks(
+    gaze_encoder: bool = False, memory: str = "feature", past: str = "motion", seed: int = 0
+) -> dict[str, nn.Module]:
     """Networks of a bundle with windows of a second or less, whose motion has plausible sizes and is not constant."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -34,7 +36,8 @@ def tiny_networks(gaze_encoder: bool = False, memory: str = "feature", seed: int
             ),
             "gaze_decoder": GazeDecoder(
                 GazeDecoderConfig(
-                    speech_dim=16, code_dim=8, dim=16, layers=2, heads=2, hidden=24, window=11, radius=3, memory=memory
+                    speech_dim=16, code_dim=8, dim=16, layers=2, heads=2, hidden=24, window=11, radius=3, memory=memory,
+                    past=past,
                 )
             ),
             "head_vae": HeadVAE(

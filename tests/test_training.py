@@ -189,9 +189,11 @@ class TestStages:
         assert after["error_degrees"] < 0.6 * before["error_degrees"]
         assert after["codes_used"] >= 8
 
-    def test_speech_to_gaze_trains_all_but_the_codes(self, dataset):
+    @pytest.mark.parametrize("past", ["motion", "code"])
+    def test_speech_to_gaze_trains_all_but_the_codes(self, dataset, past):
         vqvae = vqvae_stage(dataset).networks["gaze_vqvae"]
-        stage = gaze_stage(dataset, vqvae)
+        gaze = dataclasses.replace(gaze_stage(dataset, vqvae).config.gaze, past=past)
+        stage = gaze_stage(dataset, vqvae, gaze=gaze)
         terms = stage.losses(stage.batch(np.random.default_rng(0)), 0.5, torch.Generator().manual_seed(0))
         terms["total"].backward()
         without = [n for n, p in stage.networks.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]

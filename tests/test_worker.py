@@ -309,11 +309,12 @@ def test_candidates(monkeypatch, tmp_path, bare_python):
     assert interpreters.candidates(str(bare_python.parents[1])) == [str(bare_python)]
 
 
-def test_the_environment_of_blender_does_not_reach_the_worker(monkeypatch):
+def test_the_environment_of_our_python_does_not_reach_another(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     monkeypatch.setenv("PYTHONHOME", "/somewhere")
-    assert not {"PYTHONPATH", "PYTHONHOME"} & set(interpreters.environment())
-    assert interpreters.environment()["PATH"] == os.environ["PATH"]
+    theirs = interpreters.environment("/opt/env/bin/python3")
+    assert not {"PYTHONPATH", "PYTHONHOME"} & set(theirs) and theirs["PATH"] == os.environ["PATH"]
+    assert interpreters.environment(sys.executable) == dict(os.environ)
 
 
 def test_blenders_side_imports_no_torch():

@@ -35,22 +35,31 @@ class Body:
     character: Character
     skin: Skin
     cage: Cage
+    places: np.ndarray
+    """(N, 3) the cage's vertices."""
     subdivision: Subdivision
     points: np.ndarray
     """(n, 3)"""
-    faces: np.ndarray
-    """(f, 4)"""
-    face_material: np.ndarray
-    weights: np.ndarray
-    """(n, 5)"""
-    pose_basis: np.ndarray
-    """(n, 3, 36)"""
-    motions: dict[str, np.ndarray]
-    """(n, 3) by the name of the expression or LID_MOTIONS; empty where only the shape of the head is asked for."""
     on_skin: np.ndarray
     """(n,) bool: lies on the skin's surface, not in a lid, lip, ear or nostril."""
     mirror: np.ndarray
     """(n,) vertex on the other side."""
+    weights: np.ndarray | None = None
+    """(n, 5)"""
+    motions: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """(n, 3) by the name of the expression or LID_MOTIONS; empty where only the shape of the head was asked for."""
+    pose_basis: np.ndarray | None = None
+    """(n, 3, 36), or None where only the shape of the head was asked for."""
+
+    @property
+    def faces(self) -> np.ndarray:
+        """(f, 4)"""
+        return self.subdivision.faces
+
+    @property
+    def face_material(self) -> np.ndarray:
+        """(f,)"""
+        return np.array(self.cage.face_material)[self.subdivision.parent]
 
     def ring(self, patch, side: int, ring: int) -> np.ndarray:
         """Vertices of a patch's ring at full resolution, starting where the cage's ring starts."""
@@ -64,28 +73,30 @@ class Body:
         return self.subdivision.apply(inside) > 0.5
 
 
-def build_body(character: Character, with_motions: bool = True) -> Body:
-    """Place, refine and, unless only the head's shape is asked for, animate the skin of ``character``."""
-    cage = Cage()
+def build_body(character: Character, like: Body | None = None) -> Body:
+    """Place, refine and animate the skin of ``character``.
+
+    With ``like``, the body of a similar character, only the shape of the head is made, with the other's weights.
+    """
+    cage = like.cage if like else Cage()
     skin = Skin(character)
-    places = place(cage, character)
-    solver = FieldSolver(cage.laplacian)
-    weights = cage_weights(cage, places, solver)
-    subdivision = Subdivision(cage.faces, len(cage))
+    places = place(cage, character, like.places if like else None)
+    subdivision = like.subdivision if like else Subdivision(cage.faces, len(cage))
     points = subdivision.apply(places)
     surface, relaxed = _surface_masks(cage, subdivision)
     points[surface] = skin.project(points[surface], 6)
     points = _relax(points, subdivision.faces, skin, relaxed & (points[:, 1] > -180))
     mirror = _fine_mirror(cage, subdivision)
     points = 0.5 * (points + points[mirror] * MIRROR)
-    body = Body(
-        character, skin, cage, subdivision, points, subdivision.faces,
-        np.array(cage.face_material)[subdivision.parent], subdivision.apply(weights), np.zeros((len(points), 3, 36)),
-        {}, surface, mirror,
-    )  # fmt: skip
+    body = Body(character, skin, cage, places, subdivision, points, surface, mirror)
     _part_lids_from_eyeballs(body)
     _weld_lip_line(body)
-    if with_motions:
+    if like:
+        body.weights = like.weights
+    else:
+        solver = FieldSolver(cage.laplacian)
+        weights = cage_weights(cage, places, solver)
+        body.weights = subdivision.apply(weights)
         _animate(body, Sculptor(cage, places, weights, character, solver).make())
     return body
 
@@ -165,6 +176,7 @@ def _animate(body: Body, shapes: ShapeSet) -> None:
     body.motions[BLINK_LEFT] = refine(shapes.lids)
     body.motions[FOLLOW_LEFT] = refine(shapes.lid_follow)
 
+    body.pose_basis = np.zeros((len(body.points), 3, 36))
     body.pose_basis[:, :, :9] = blend_correctives(body.points, 1 - body.weights[:, ROOT], character.joints[NECK])
     body.pose_basis[:, :, 9:18] = blend_correctives(body.points, body.weights[:, JAW], joint)
     body.pose_basis[:, :, 9:18] += sculpted_jaw_corrective(refine(shapes.jaw_sculpt), JAW_CORRECTIVE_DEGREES)

@@ -19,7 +19,7 @@ from .model import PARENTS
 from .standin import STANDIN_FILE
 from .standin_body import LID_MOTIONS, Body, build_body, lid_margin
 from .standin_cage import CONTACT, EYE, LID_MARGIN, MOUTH, NOSTRIL, VERMILION
-from .standin_character import LEFT, MATERIALS, MILLIMETRE, RIGHT, Character
+from .standin_character import IDENTITY_SHAPES, LEFT, MATERIALS, MILLIMETRE, RIGHT, Character, varied
 from .standin_eyes import eye_parts, landmark_pupil
 from .standin_hair import brow_curve, brow_parts, hair_part, shirt_part
 from .standin_part import TRIANGLE, Part
@@ -47,16 +47,20 @@ _BLUSH_COLOUR = np.array([0.12, 1.0, 0.85])
 """How much blush takes from red, green and blue."""
 
 
-def assemble(character: Character = Character(), with_motions: bool = True) -> tuple[Body, list[Part]]:
-    """The body of a character and its parts, in the order in which their vertices are numbered."""
-    body = build_body(character, with_motions)
+def assemble(character: Character = Character(), like: Body | None = None) -> tuple[Body, list[Part]]:
+    """The body of a character and its parts, in the order in which their vertices are numbered.
+
+    With ``like``, the body of a similar character, only places are made: weights are the other's, nothing moves.
+    """
+    body = build_body(character, like)
     parts = [*eye_parts(body), *mouth_parts(body), *brow_parts(body), hair_part(body), shirt_part(body)]
     return body, parts
 
 
-def build() -> dict[str, np.ndarray]:
-    """Arrays of the stand-in's file, in metres."""
+def build(with_identity: bool = True) -> dict[str, np.ndarray]:
+    """Arrays of the stand-in's file, in metres; the identity shapes, which take the longest, may be left out."""
     body, parts = assemble()
+    shape_names = list(IDENTITY_SHAPES) if with_identity else []
     offsets = np.cumsum([len(body.points), *(len(part.points) for part in parts)])
     vertices = np.concatenate([body.points, *(part.points for part in parts)]) * MILLIMETRE
     faces = np.concatenate([body.faces, *(_shifted(p.faces, o) for p, o in zip(parts, offsets, strict=False))])
@@ -67,9 +71,11 @@ def build() -> dict[str, np.ndarray]:
         "v_template": vertices,
         "f": _triangles(faces),
         "faces": faces.astype(np.int32),
-        "shapedirs": np.stack([_motion(body, parts, name) for name in EXPRESSIONS], 2),
-        "shape_count": np.array(0),
-        "shape_names": np.array([], dtype="U16"),
+        "shapedirs": np.stack(
+            [*_identity_shapes(body, shape_names), *(_motion(body, parts, name) for name in EXPRESSIONS)], 2
+        ),
+        "shape_count": np.array(len(shape_names)),
+        "shape_names": np.array(shape_names, dtype="U32"),
         "expression_names": np.array(EXPRESSIONS),
         "posedirs": _pose_basis(body, parts),
         "weights": _normalised(np.concatenate([body.weights, *(part.weights for part in parts)])),
@@ -106,6 +112,22 @@ def _triangles(faces: np.ndarray) -> np.ndarray:
 def _normalised(weights: np.ndarray) -> np.ndarray:
     weights = np.where(weights < 1e-4, 0, weights)
     return weights / weights.sum(1, keepdims=True)
+
+
+def _identity_shapes(body: Body, names: list[str]) -> list[np.ndarray]:
+    """(V, 3) float16 metres each: what a varied character differs in from the default one.
+
+    Both are relaxed from the same finished cage, so that the grid's own creeping cancels out.
+    """
+
+    def places(character: Character) -> np.ndarray:
+        made, parts = assemble(character, like=body)
+        return np.concatenate([made.points, *(part.points for part in parts)])
+
+    if not names:
+        return []
+    default = places(body.character)
+    return [_compact((places(varied(body.character, name)) - default) * MILLIMETRE) for name in names]
 
 
 def _motion(body: Body, parts: list[Part], name: str) -> np.ndarray:

@@ -71,6 +71,27 @@ class Character:
         return np.array([(0.0, -146.0, -82.0), (0.0, -9.0, -54.0), (0.0, -16.0, -58.0), eye, eye * MIRROR])
 
 
+IDENTITY_SHAPES: dict[str, dict[str, float]] = {
+    "wide jaw": {"jaw_width": 5.0},
+    "long chin": {"chin": 6.0},
+    "long nose": {"nose": 5.0},
+    "wide nostrils": {"nostrils": 1.8},
+    "full cheeks": {"cheeks": 4.0},
+    "strong brow": {"brow": 4.0},
+    "full lips": {"lips": 2.5},
+    "wide mouth": {"mouth_width": 3.0},
+    "smiling corners": {"smile": 2.5},
+    "slanted eyes": {"lid_tilt": 7.0},
+}
+"""What each identity shape adds to the default character's numbers at a coefficient of 1."""
+
+
+def varied(character: Character, name: str) -> Character:
+    """``character`` with the identity shape ``name`` in full."""
+    changes = {key: getattr(character, key) + change for key, change in IDENTITY_SHAPES[name].items()}
+    return dataclasses.replace(character, **changes)
+
+
 def _linear(hex_color: str) -> tuple[float, float, float]:
     """Linear RGB of an sRGB colour (IEC 61966-2-1)."""
     channels = [int(hex_color[i : i + 2], 16) / 255 for i in (0, 2, 4)]

@@ -14,6 +14,9 @@ from .standin_surface import Skin
 RELAXATIONS = 60
 """Rounds of smoothing along the grid; after about 50 nothing moves by more than 0.1 mm."""
 
+FURTHER_RELAXATIONS = 12
+"""The same for a character that starts from the finished cage of another."""
+
 _OUTLINE = np.array(
     [  # row, then y z in front | y x z at the side | y z at the back: a rough tube from the crown to the shoulders
         (1, 127, -32, 126, 20, -46, 125, -62),
@@ -68,10 +71,13 @@ _COLUMELLA = {14: (-11.5, 63.5), 15: (-14.5, 57.0), 16: (-16.0, 51.5)}
 """Row: y and z of the skin between the nostrils."""
 
 
-def place(cage: Cage, character: Character) -> np.ndarray:
-    """(N, 3) positions in mm of every vertex of the cage; exactly symmetric."""
+def place(cage: Cage, character: Character, start: np.ndarray | None = None) -> np.ndarray:
+    """(N, 3) positions in mm of every vertex of the cage; exactly symmetric.
+
+    ``start`` (N, 3) is the cage of a similar character, from which the grid needs only a little more relaxing.
+    """
     skin = Skin(character)
-    places = _rough_grid(cage)
+    places = _rough_grid(cage) if start is None else start.copy()
     fixed = np.zeros(len(cage), bool)
     for side in (LEFT, RIGHT):
         _set_rings(cage, places, EYE, side, standin_lids.rest_rings(character, skin))
@@ -81,7 +87,7 @@ def place(cage: Cage, character: Character) -> np.ndarray:
     fixed[_place_nose(cage, places, skin)] = True
     fixed[cage.select(lambda row, _: row in (0, ROWS))] = True
     fixed |= ~cage.is_grid
-    places = _relax(cage, places, skin, ~fixed)
+    places = _relax(cage, places, skin, ~fixed, RELAXATIONS if start is None else FURTHER_RELAXATIONS)
     for side in (LEFT, RIGHT):
         rim = places[cage.rings[EAR.name, side][0]] * (MIRROR if side < 0 else 1.0)
         _set_rings(cage, places, EAR, side, [rim, *ear_rings(rim, skin)])
@@ -132,22 +138,24 @@ def _place_nose(cage: Cage, places: np.ndarray, skin: Skin) -> np.ndarray:
         numbers = np.array([cage.grid(row, column) for column in range(-3, 4)])
         places[numbers] = skin.front(np.arange(-3, 4) * _NOSE_COLUMN, places[numbers, 1])
         fixed += numbers.tolist()
-    spots = {cage.grid(row, 0): (0.0, y, z) for row, (y, z) in _COLUMELLA.items()}
+    longer, wider = skin.character.nose, skin.character.nostrils
+    spots = {cage.grid(row, 0): (0.0, y, z + longer) for row, (y, z) in _COLUMELLA.items()}
     for (row, column), (x, y, z) in _WING.items():
         for side in (LEFT, RIGHT):
-            spots[cage.grid(row, side * column)] = (side * x, y, z)
+            spots[cage.grid(row, side * column)] = (side * (x + 0.6 * wider), y, z + 0.6 * longer)
     numbers = np.array(list(spots))
     places[numbers] = skin.project(np.array(list(spots.values())), 20)
     for side in (LEFT, RIGHT):
         rings = cage.rings[NOSTRIL.name, side]
-        edge = skin.project(np.array([(side * x, -14.8, z) for x, z in _NOSTRIL_EDGE]), 20)
+        opening = [(side * (x + 0.6 * wider), -14.8, z + 0.6 * longer) for x, z in _NOSTRIL_EDGE]
+        edge = skin.project(np.array(opening), 20)
         places[rings[1]] = edge
         for ring, (scale, height) in enumerate(_NOSTRIL_RINGS, start=2):
             places[rings[ring]] = edge.mean(0) + scale * (edge - edge.mean(0)) + (0, height, 0)
     return np.array(fixed + numbers.tolist())
 
 
-def _relax(cage: Cage, places: np.ndarray, skin: Skin, free: np.ndarray) -> np.ndarray:
+def _relax(cage: Cage, places: np.ndarray, skin: Skin, free: np.ndarray, rounds: int) -> np.ndarray:
     """Even out the grid on the skin: smoothing along grid edges alone (rings would pull folds), then projection."""
     grid = cage.is_grid
     links = cage.adjacency * grid[None, :] * grid[:, None]
@@ -157,7 +165,7 @@ def _relax(cage: Cage, places: np.ndarray, skin: Skin, free: np.ndarray) -> np.n
     places[rim] = skin.project(places[rim], 20)
     places[rim, 1] = _OUTLINE[-1, 1]
     axis = cage.select(lambda _, column: column in (0, HALF_COLUMNS))
-    for _ in range(RELAXATIONS):
+    for _ in range(rounds):
         places[free] += 0.5 * (pull[free] @ places)
         places = cage.symmetric(places)
         places[free] = skin.project(places[free], 2)

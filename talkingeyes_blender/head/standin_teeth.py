@@ -53,7 +53,7 @@ def _teeth_row(width, depth, degrees, front, gum, edge, rise, joint) -> Part:
     points, quads = sheet(np.stack(rows, 1), around=True)
     face = np.tile(np.arange(len(_PROFILE)), len(across) - 1)
     face_material = np.where(np.isin(face, _GUM_FACES), MATERIAL["tongue"], MATERIAL["teeth"])
-    quads = quads[:, ::-1] if upwards > 0 else quads
+    quads = quads[:, ::-1] if upwards < 0 else quads
     gaps = 1 - 0.30 * np.repeat(between, len(_PROFILE))[:, None] * np.array([0.8, 1.0, 1.1])  # shade between the teeth
     return Part(f"{joint} teeth", points, quads, face_material, one_joint(len(points), joint), tint=gaps)
 
@@ -68,6 +68,7 @@ def _tongue(front: float, line: float) -> Part:
     y = line - 7.5 + size * (4.6 * np.sin(turn) - groove)
     z = np.broadcast_to(front - 32 + 19 * np.cos(along)[:, None], x.shape)
     points, quads = sheet(np.stack([x, y, z], 2), around=True)
+    quads = quads[:, ::-1]
     out = _tongue_out(points, front)
     return Part(
         "tongue", points, quads, materials(len(quads), "tongue"), one_joint(len(points), "jaw"), {"tongueOut": out}

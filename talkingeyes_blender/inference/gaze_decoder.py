@@ -28,6 +28,9 @@ class GazeDecoderConfig:
     """Frames of speech and head to each side of a frame that it attends to: 1 s."""
     memory: str = "feature"
     """How speech and head are concatenated as keys and values (Eq. 9): 'feature', one slot a frame, or 'time', two."""
+    past: str = "motion"
+    """What the decoder is told of its past: 'motion', as in Eq. 9, or 'code', which adds the code of the frame before
+    and predicts the change of its feature. A fixation is then the null answer, and not a pose to be hit again."""
     dropout: float = 0.1
 
 
@@ -38,11 +41,16 @@ class GazeDecoder(nn.Module):
         super().__init__()
         if config.memory not in ("feature", "time"):
             raise ValueError(f"memory is 'feature' or 'time', not {config.memory!r}")
+        if config.past not in ("motion", "code"):
+            raise ValueError(f"past is 'motion' or 'code', not {config.past!r}")
         self.config = c = config
         by_time = c.memory == "time"
         self.register_buffer("eyes_scale", torch.ones(6))
         self.register_buffer("head_scale", torch.ones(3))
+        self.register_buffer("code_scale", torch.ones(()))
         self.embed_eyes = nn.Linear(6, c.dim)
+        if c.past == "code":
+            self.embed_code = nn.Linear(c.code_dim, c.dim)
         self.embed_head = nn.Linear(3, c.dim)
         self.embed_speech = nn.Linear(c.speech_dim, c.dim)
         self.start = nn.Parameter(torch.zeros(c.dim))
@@ -55,10 +63,18 @@ class GazeDecoder(nn.Module):
         self.log_sharpness = nn.Parameter(torch.zeros(()))
         """Scale of the squared distances in the likelihood of a code, learned with it."""
 
-    def set_statistics(self, eyes_scale: Tensor, head_scale: Tensor) -> None:
-        """Standard deviations (6,) and (3,) of the training motion, by which the inputs are normalised."""
+    def set_statistics(self, eyes_scale: Tensor, head_scale: Tensor, vqvae: GazeVQVAE | None = None) -> None:
+        """Take the spread of what comes in and goes out, so that the network works with numbers about 1.
+
+        Standard deviations (6,) and (3,) of the training motion normalise the inputs; the spread of ``vqvae``'s codes
+        scales the features that are predicted.
+        """
         self.eyes_scale.copy_(eyes_scale)
         self.head_scale.copy_(head_scale)
+        if vqvae is not None:
+            self.code_scale.copy_(vqvae.codebook.detach().std())
+            # A code one spread away in each of its numbers starts out about e^8 times less likely.
+            self.log_sharpness.data.copy_((8.0 / (self.config.code_dim * self.code_scale**2)).log())
 
     def memory(self, speech: Tensor, head: Tensor) -> Tensor:
         """Keys' and values' source: speech (B, T, S) and head (B, T, 3) concatenated by feature or by time."""
@@ -67,17 +83,35 @@ class GazeDecoder(nn.Module):
             return torch.cat([speech, head], dim=-1)
         return torch.stack([speech, head], dim=2).flatten(1, 2)
 
-    def embed_past(self, past: Tensor, begins: bool = True) -> Tensor:
-        """Queries (B, n, dim) from the frames before: (B, n, 6), or (B, n - 1, 6) where the clip begins."""
-        embedded = self.embed_eyes(past / self.eyes_scale)
-        if begins:
-            embedded = torch.cat([self.start.expand(len(past), 1, -1), embedded], dim=1)
+    def embed_past(self, eyes: Tensor, codes: Tensor | None = None) -> Tensor:
+        """Queries (B, n, dim) from the frames before each: motion (B, n, 6), and features of codes (B, n, C)."""
+        embedded = self.embed_eyes(eyes / self.eyes_scale)
+        if self.config.past == "code":
+            embedded = embedded + self.embed_code(codes / self.code_scale)
         return embedded
 
-    def forward(self, speech: Tensor, head: Tensor, eyes: Tensor) -> Tensor:
-        """Eq. 9 with the past given: features Z-hat (B, T, C) from speech, head and true eyes (B, T, 6)."""
+    def predict(self, hidden: Tensor, codes: Tensor | None) -> Tensor:
+        """Features Z-hat (B, n, C) from the stack's output and the features of the codes before (None at the start)."""
+        features = self.out(hidden) * self.code_scale
+        return features if self.config.past == "motion" or codes is None else codes + features
+
+    def forward(self, speech: Tensor, head: Tensor, eyes: Tensor, codes: Tensor | None = None) -> Tensor:
+        """Eq. 9 with the past given: features Z-hat (B, T, C).
+
+        Args:
+            speech: (B, T, S) speech features.
+            head: (B, T, 3) head motion.
+            eyes: (B, T, 6) true eye motion; the last frame is not looked at.
+            codes: (B, T, C) features of the true codes, where the past is 'code'.
+        """
         remembered = self.stack.remember(self.memory(speech, head))
-        return self.out(self.stack(self.embed_past(eyes[:, :-1]), remembered))
+        start = self.start.expand(len(eyes), 1, -1)
+        if self.config.past == "motion":
+            queries = torch.cat([start, self.embed_past(eyes[:, :-1])], dim=1)
+            return self.predict(self.stack(queries, remembered), None)
+        queries = torch.cat([start, self.embed_past(eyes[:, :-1], codes[:, :-1])], dim=1)
+        before = torch.cat([torch.zeros_like(codes[:, :1]), codes[:, :-1]], dim=1)
+        return self.predict(self.stack(queries, remembered), before)
 
     def logits(self, features: Tensor, vqvae: GazeVQVAE, norms: Tensor | None = None) -> Tensor:
         """Log-likelihood, up to a constant, of each code: minus its scaled squared distance. (..., N).
@@ -109,26 +143,19 @@ class GazeDecoder(nn.Module):
         state, motion_state = self.stack.begin(), vqvae.begin()
         norms = vqvae.code_norms()
         out = speech.new_empty(len(speech), frames, 6)
-        query = self.start.expand(len(speech), 1, -1)
+        query, code = self.start.expand(len(speech), 1, -1), None
         for first in range(0, frames, block):
             low, high = max(0, first - radius), min(frames, first + block + radius)
             remembered = self.stack.remember(self.memory(speech[:, low:high], head[:, low:high]))
             for t in range(first, min(first + block, frames)):
-                frame = self.step(query, remembered, t - low, vqvae, choose, state, motion_state, norms)
-                out[:, t : t + 1] = frame
-                query = self.embed_eyes(frame / self.eyes_scale)
+                feature = self.predict(self.stack(query, remembered, t - low, state), code)
+                number = choose(self.logits(feature[:, 0], vqvae, norms))
+                code = F.embedding(number, vqvae.codebook)[:, None]
+                out[:, t : t + 1] = frame = vqvae.decode(code, motion_state)
+                query = self.embed_past(frame, code)
             if tick:
                 tick(min(first + block, frames))
         return out
-
-    def step(
-        self, query: Tensor, remembered, start: int, vqvae: GazeVQVAE, choose, state: CausalState,
-        motion_state: CausalState, norms: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
-        """One frame: feature, code, decoded motion (B, 1, 6)."""
-        feature = self.out(self.stack(query, remembered, start, state))
-        code = choose(self.logits(feature[:, 0], vqvae, norms))
-        return vqvae.decode(F.embedding(code, vqvae.codebook)[:, None], motion_state)
 
 
 def nearest_code(logits: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ holds names and session_uids, and looks up what they mean when the motion has ar
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import logging
 from typing import Protocol
 
@@ -24,9 +25,19 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.1
 UNCHANGED = "Nothing was changed."
 
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """How the last job ended, for the panel: an icon, a sentence, and the operator that mends it, if one does."""
+
+    icon: str = ""
+    text: str = ""
+    mend: str = ""
+
+
 _worker: Worker | None = None
 _running: Job | None = None
-_note = ("", "")
+_note = Note()
 
 
 class Plan(Protocol):
@@ -43,8 +54,7 @@ def running() -> Job | None:
     return _running
 
 
-def note() -> tuple[str, str]:
-    """Return how the last job ended: an icon and a sentence, or two empty strings."""
+def note() -> Note:
     return _note
 
 
@@ -78,7 +88,7 @@ def drop(*_arguments: object) -> None:
     """Before a file is loaded: what the job was for goes away, and so does the story of the last one."""
     global _running, _note
     cancel()
-    _running, _note = None, ("", "")
+    _running, _note = None, Note()
 
 
 class Explained:
@@ -161,14 +171,14 @@ class JobOperator(Explained):
     def _begin(self, context: bpy.types.Context) -> None:
         global _running, _note
         self._plan = self.plan(context)
-        _note = ("", "")
+        _note = Note()
         self._job = _running = worker(context).submit(self._plan.task)
 
     def _end(self, context: bpy.types.Context) -> set[str]:
         global _note
         if self._job.state == "cancelled":
-            _note = ("CANCEL", f"{self.bl_label} was cancelled; nothing was changed.")
-            self.report({"WARNING"}, _note[1])
+            _note = Note("CANCEL", f"{self.bl_label} was cancelled; nothing was changed.")
+            self.report({"WARNING"}, _note.text)
             return {"CANCELLED"}
         if self._job.error is not None:
             return self._refuse(self._job.error)
@@ -176,14 +186,14 @@ class JobOperator(Explained):
             said = self._plan.apply(context, self._job.motion)
         except TalkingEyesError as error:
             return self._refuse(error)
-        _note = ("CHECKMARK", f"{said} ({self._job.seconds:.1f} s on {self._job.device})")
-        self.report({"INFO"}, _note[1])
+        _note = Note("CHECKMARK", f"{said} ({self._job.seconds:.1f} s on {self._job.device})")
+        self.report({"INFO"}, _note.text)
         return {"FINISHED"}
 
     def _refuse(self, error: TalkingEyesError) -> set[str]:
         global _note
-        _note = ("ERROR", str(error))
-        self.report({"ERROR"}, str(error))
+        _note = Note("ERROR", str(error), "talkingeyes.open_preferences" if "preferences" in error.hint else "")
+        self.report({"ERROR"}, _note.text)
         return {"CANCELLED"}
 
     def _leave_window(self, context: bpy.types.Context) -> None:

@@ -134,8 +134,8 @@ def _note(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         return
     box = layout.box()
     _lines(box, context, job.note, job.note_icon)
-    if job.note_icon == "ERROR":
-        box.operator("talkingeyes.open_preferences", icon="PREFERENCES")
+    if job.note_mend:
+        box.operator(job.note_mend)
 
 
 def _warning(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) -> bpy.types.UILayout:

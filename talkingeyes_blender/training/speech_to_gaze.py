@@ -46,7 +46,7 @@ class SpeechToGazeTraining:
         _, head_scale = statistics(train, "head")
         _, eyes_scale = statistics(train, "eyes")
         head.set_statistics(head_scale)
-        gaze.set_statistics(eyes_scale, head_scale)
+        gaze.set_statistics(eyes_scale, head_scale, vqvae)
         self.networks = nn.ModuleDict({"gaze_encoder": encoder, "head_vae": head, "gaze_decoder": gaze}).to(device)
 
     def describe(self) -> dict:
@@ -69,14 +69,14 @@ class SpeechToGazeTraining:
         made_head, mean, log_variance = networks["head_vae"](head, speech, valid, noise)
         eyes = batch["eyes"]
         gaze = networks["gaze_decoder"]
-        past = eyes
-        if c.past_noise:
-            past = eyes + c.past_noise * gaze.eyes_scale * torch.randn(eyes.shape, generator=generator).to(eyes)
+        with torch.no_grad(), torch.autocast(eyes.device.type, enabled=False):
+            true_features = self.vqvae.encode(eyes, valid)
+            true_codes = self.vqvae.nearest(true_features)
+        past, past_codes = self._past(eyes, true_features, true_codes, generator)
         # Eq. 9 takes the predicted head; its own losses train it, not the gaze's.
-        features = gaze(speech, made_head.float().detach(), past).float()
+        features = gaze(speech, made_head.float().detach(), past, past_codes).float()
         quantised, codes = self.vqvae.quantise(features)
         made_eyes = self.vqvae.decode(quantised).float()
-        true_codes = self.vqvae.nearest(self.vqvae.encode(eyes, valid).float())
         unit = networks["head_vae"].scale
         made_head, true_head = made_head.float() / unit, head / unit
         made_eyes, true_eyes = made_eyes / gaze.eyes_scale, eyes / gaze.eyes_scale
@@ -93,6 +93,21 @@ class SpeechToGazeTraining:
             terms["likelihood"] = losses.code_likelihood(logits, true_codes, valid)
         terms["total"] = sum(getattr(c, name) * value for name, value in terms.items())
         return terms
+
+    def _past(
+        self, eyes: Tensor, features: Tensor, codes: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """True motion and features of true codes as the decoder's past, with noise that stands for its own faults.
+
+        Motion has it everywhere, codes in one frame of ten: noise in each would hide that a fixation lasts.
+        """
+        noise, gaze = self.config.past_noise, self.networks["gaze_decoder"]
+        if noise:
+            eyes = eyes + noise * gaze.eyes_scale * torch.randn(eyes.shape, generator=generator).to(eyes)
+            strayed = features + 0.5 * gaze.code_scale * torch.randn(features.shape, generator=generator).to(features)
+            astray = (torch.rand(codes.shape, generator=generator) < 0.1).to(codes.device)
+            codes = torch.where(astray, self.vqvae.nearest(strayed), codes)
+        return eyes, F.embedding(codes, self.vqvae.codebook)
 
     def validate(self) -> dict[str, float]:
         """Losses on unheard speech, and how far generated motion moves against the data's motion, in degrees."""

@@ -46,7 +46,9 @@ def _usable(path: str) -> bool:
     return Path(path).name.lower().startswith("python") and os.path.isfile(path) and os.path.getsize(path) > 0
 
 
-def environment() -> dict[str, str]:
-    """Return our environment without what would make another Python look for its modules in ours."""
+def environment(python: str) -> dict[str, str]:
+    """Return our environment, without what would make another Python than ours look for its modules in ours."""
+    if os.path.normcase(os.path.abspath(python)) == os.path.normcase(os.path.abspath(sys.executable)):
+        return dict(os.environ)
     ours = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "PYTHONPLATLIBDIR", "__PYVENV_LAUNCHER__")
     return {name: value for name, value in os.environ.items() if name not in ours}

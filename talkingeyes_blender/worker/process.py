@@ -40,7 +40,7 @@ class WorkerProcess:
                     stdout=subprocess.PIPE,
                     stderr=errors,
                     cwd=tempfile.gettempdir(),  # a folder that is in use cannot be removed on Windows
-                    env=interpreters.environment(),
+                    env=interpreters.environment(python),
                     **_own_group(),
                 )
             except OSError as error:
