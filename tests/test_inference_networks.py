@@ -10,7 +10,7 @@ import torch
 from _bundles import tiny_networks
 
 from talkingeyes_blender.inference.attention import CausalWindowAttention, KeyValueCache, NearAttention
-from talkingeyes_blender.inference.gaze_decoder import CodeSampler, GazeDecoder, GazeDecoderConfig, nearest_code
+from talkingeyes_blender.inference.gaze_decoder import CodeSampler, GazeDecoder, GazeDecoderConfig
 from talkingeyes_blender.inference.mel_encoder import MelEncoder, MelEncoderConfig, mel_filters
 from talkingeyes_blender.inference.transformer import CausalTransformer, LocalTransformer, periodic_position
 
@@ -164,7 +164,7 @@ def uncached_gaze(decoder, vqvae, speech, head) -> torch.Tensor:
     eyes, codes = torch.zeros(batch, frames, 6), []
     past = torch.zeros(batch, frames, vqvae.config.code_dim)
     for t in range(frames):
-        features = decoder(speech, head, eyes, past)
+        features, _ = decoder(speech, head, eyes, past)
         codes.append(vqvae.nearest(features[:, t]))
         past[:, t] = vqvae.codebook[codes[-1]]
         eyes[:, t] = vqvae.decode(vqvae.codebook[torch.stack(codes, dim=1)])[:, t]
@@ -179,7 +179,7 @@ def test_cached_gaze_equals_uncached(memory, block, past):
     decoder, vqvae = networks["gaze_decoder"], networks["gaze_vqvae"]
     speech, head = normal(3, FRAMES, 16), 0.05 * normal(3, FRAMES, 3, seed=2)
     with torch.inference_mode():
-        cached = decoder.generate(speech, head, vqvae, nearest_code, block=block)
+        cached = decoder.generate(speech, head, vqvae, block=block)
         assert close(cached, uncached_gaze(decoder, vqvae, speech, head))
     # Told its code, a clip may stay at one for good; not all of them do.
     moved = cached.std(dim=1).amax(-1)
@@ -191,9 +191,9 @@ def test_gaze_of_a_batch_is_that_of_each(memory):
     networks = tiny_networks(memory=memory)
     decoder, vqvae = networks["gaze_decoder"], networks["gaze_vqvae"]
     speech, head = normal(3, FRAMES, 16), 0.05 * normal(3, FRAMES, 3, seed=2)
-    together = decoder.generate(speech, head, vqvae, nearest_code)
+    together = decoder.generate(speech, head, vqvae)
     for one in range(3):
-        alone = decoder.generate(speech[one : one + 1], head[one : one + 1], vqvae, nearest_code)
+        alone = decoder.generate(speech[one : one + 1], head[one : one + 1], vqvae)
         assert close(together[one : one + 1], alone)
     assert not close(together[0], together[1], 1e-2)
 
@@ -202,7 +202,7 @@ def test_gaze_decoder_with_the_past_given_agrees_in_chunks():
     decoder = tiny_networks()["gaze_decoder"]
     speech, head, eyes = normal(2, FRAMES, 16), 0.05 * normal(2, FRAMES, 3, seed=2), 0.1 * normal(2, FRAMES, 6, seed=3)
     with torch.inference_mode():
-        whole = decoder(speech, head, eyes)
+        whole, _ = decoder(speech, head, eyes)
         remembered = decoder.stack.remember(decoder.memory(speech, head))
         state, parts = decoder.stack.begin(), []
         for first, last in itertools.pairwise([0, 17, 18, 40, FRAMES]):
@@ -217,9 +217,9 @@ def test_gaze_sees_speech_and_head_within_its_radius_only():
     decoder = tiny_networks()["gaze_decoder"]
     speech, head, eyes = normal(1, 30, 16), 0.05 * normal(1, 30, 3, seed=2), 0.1 * normal(1, 30, 6, seed=3)
     for source in (speech, head):
-        before = decoder(speech, head, eyes)
+        before, _ = decoder(speech, head, eyes)
         source[:, 15] += 1.0
-        moved = (decoder(speech, head, eyes) - before).abs().amax(-1)[0] > 1e-7
+        moved = (decoder(speech, head, eyes)[0] - before).abs().amax(-1)[0] > 1e-7
         source[:, 15] -= 1.0
         assert moved[12:15].all() and not moved[:12].any()  # and later frames through the past, as they should
 
@@ -237,8 +237,22 @@ def test_nearest_is_the_least_distance():
     assert torch.allclose(vqvae.distances(features), brute, atol=1e-4)
     assert torch.equal(vqvae.nearest(features), brute.argmin(-1))
     assert torch.allclose(vqvae.distances(features, vqvae.code_norms()), vqvae.distances(features))
-    decoder = tiny_networks()["gaze_decoder"]
-    assert torch.equal(nearest_code(decoder.logits(features[:, 0], vqvae)), vqvae.nearest(features[:, 0]))
+    logits = tiny_networks()["gaze_decoder"].logits(features, features, vqvae)
+    assert torch.equal(logits.argmax(-1), vqvae.nearest(features))
+
+
+def test_jumps_reach_codes_that_no_distance_would():
+    vqvae = tiny_networks()["gaze_vqvae"]
+    decoder = GazeDecoder(GazeDecoderConfig(speech_dim=16, code_dim=8, dim=16, heads=2, hidden=24, jumps=32))
+    hidden, features = normal(4, 16), vqvae.codebook[:4]
+    with torch.no_grad():
+        decoder.log_sharpness.fill_(5.0)
+        stay = decoder.logits(features, hidden, vqvae).softmax(-1)
+        assert torch.equal(stay.argmax(-1), torch.arange(4))
+        # Untrained, half as likely all together as to stay, and alike among themselves.
+        assert torch.allclose(stay[0, 4:], torch.full((28,), (1 / 64) / (1 + 0.5)), rtol=0.05)
+        decoder.jump.bias[20] = 3.0
+        assert (decoder.logits(features, hidden, vqvae).argmax(-1) == 20).all()
 
 
 def test_quantising_passes_the_gradient_straight_through():

@@ -157,8 +157,11 @@ def test_materials_and_tint():
     material = mesh.materials[0]
     assert tuple(material.diffuse_color)[:3] == pytest.approx(head.materials[0].color)
     shader = next(n for n in material.node_tree.nodes if n.type == "BSDF_PRINCIPLED")
-    link = shader.inputs["Base Color"].links[0]
-    assert link.from_node.type == "MIX" and link.from_node.blend_type == "MULTIPLY"
+    # The head is hollow behind its mouth: from behind the skin is dark, from the front its colour times the tint.
+    mix = shader.inputs["Base Color"].links[0].from_node
+    assert mix.type == "MIX" and mix.inputs[0].links[0].from_socket.name == "Backfacing"
+    sources = [link.from_node for socket in mix.inputs for link in socket.links if link.from_node.type == "MIX"]
+    assert [node.blend_type for node in sources] == ["MULTIPLY"]
     # Workbench sees colour times tint on each corner.
     color = mesh.color_attributes.active_color
     polygon = mesh.polygons[7]

@@ -159,7 +159,11 @@ def test_turns_beyond_half_a_circle_stay_continuous(scene, head, mode, shortest)
         # The same turn as other programs write it: past half a circle the axis flips.
         turn[:, 1] = (turn[:, 1] + np.pi) % (2 * np.pi) - np.pi
     motion = random_motion(head, 30, head=turn, expression=np.zeros((30, 0)), head_model="")
-    write_take(rig, motion, scene=scene, start_frame=1, parts=Parts(face=False))
+    take = write_take(rig, motion, scene=scene, start_frame=1, parts=Parts(face=False))
+    if mode != "XYZ":
+        # About one axis nothing has to be mended between the keys, if only signs and axes run on.
+        neck = [c for c in every_curve(bpy.data.actions[take.name]) if '"neck"' in c.data_path]
+        assert {len(curve.keyframe_points) for curve in neck} == {30}
     for i in range(29):
         for share in (0.25, 0.5):
             go_to(scene, 1 + i + share)

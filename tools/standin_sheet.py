@@ -1,7 +1,7 @@
 """Renders the stand-in head in many poses to one contact sheet, to be looked at: docs/standin.png.
 
-    python tools/standin_sheet.py [--out docs/standin.png] [--only front,smile] [--size 220] [--columns 8]
-                                  [--engine EEVEE|WORKBENCH] [--head FILE.npz] [--distance METRES]
+    python tools/standin_sheet.py [--out docs/standin.png] [--only front,smile] [--size 180] [--columns 10]
+                                  [--engine EEVEE|WORKBENCH] [--head FILE.npz] [--distance METRES] [--target X Y Z]
 
 Needs Blender's ``bpy`` module and Pillow. The mesh is posed by ``head.skinning``, so this shows the head itself and
 not a rig.
@@ -30,6 +30,7 @@ from talkingeyes_blender.head.model import LID_FOLLOW_DEGREES, HeadModel  # noqa
 from talkingeyes_blender.head.reading import read_head  # noqa: E402
 from talkingeyes_blender.head.skinning import pose_vertices  # noqa: E402
 from talkingeyes_blender.head.standin import STANDIN_FILE  # noqa: E402
+from talkingeyes_blender.head.standin_character import IDENTITY_SHAPES  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Shot:
     neck: tuple[float, float, float] = (0.0, 0.0, 0.0)
     azimuth: float = 0.0
     elevation: float = 0.0
+    identity: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def pair(name: str, value: float = 1.0) -> dict[str, float]:
@@ -96,6 +98,9 @@ def shots() -> dict[str, Shot]:
         table[label] = Shot(shapes, jaw, azimuth=18)
     table["smile"] = Shot(pair("mouthSmile"))
     table["neck"] = Shot(neck=(8, 28, 6), gaze=(-12, 0))
+    for name in IDENTITY_SHAPES:
+        table[name] = Shot(identity={name: 1.5}, azimuth=20)
+    table["someone else"] = Shot(identity={"wide jaw": 1, "strong brow": 1.2, "long chin": 1, "wide nostrils": 1})
     for name in EXPRESSIONS:
         if not name.startswith("eyeBlink"):
             table[name] = Shot({name: 1.0}, jaw={"mouthClose": 10, "tongueOut": 14}.get(name, 0), azimuth=12)
@@ -107,18 +112,19 @@ def posed(head: HeadModel, shot: Shot) -> np.ndarray:
     expression = np.zeros(head.expressions)
     for name, value in shot.shapes.items():
         expression[INDEX[name]] = value
+    shape = np.array([shot.identity.get(name, 0.0) for name in head.shape_names])
     pose = np.zeros((5, 3))
     eye = (-shot.gaze[1], shot.gaze[0], 0)
     pose[1:] = np.radians([shot.neck, (shot.jaw, 0, 0), eye, eye])
     lids = np.broadcast_to(np.asarray(shot.blink, float), 2)
     down = np.clip(-shot.gaze[1] / LID_FOLLOW_DEGREES, -0.8, 1.4) * (1 - lids)
-    return pose_vertices(head, expression=expression, pose=pose, lids=lids, lid_follow=down)
+    return pose_vertices(head, shape=shape, expression=expression, pose=pose, lids=lids, lid_follow=down)
 
 
 class Studio:
     """A scene with the head's mesh, lights and a camera; the mesh stays Y-up as the head is."""
 
-    TARGET = Vector((0, -0.002, -0.03))
+    TARGET = Vector((0, 0.004, -0.03))
 
     def __init__(self, head: HeadModel, engine: str, size: int, distance: float) -> None:
         bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -184,7 +190,7 @@ class Studio:
 
     def _light_eevee(self) -> None:
         self.scene.render.engine = "BLENDER_EEVEE"
-        self.scene.eevee.taa_render_samples = 24
+        self.scene.eevee.taa_render_samples = 16
         self.scene.world.use_nodes = True
         nodes = self.scene.world.node_tree.nodes
         background = nodes.get("Background") or nodes.new("ShaderNodeBackground")
@@ -217,43 +223,58 @@ class Studio:
         bpy.ops.render.render(write_still=True)
 
 
-def montage(pictures: list[tuple[str, Path]], columns: int) -> Image.Image:
-    """One image of all pictures with their labels."""
-    first = Image.open(pictures[0][1])
-    width, height = first.size
-    sheet = Image.new("RGB", (width * columns, height * -(-len(pictures) // columns)), (160, 168, 178))
+HEROES = ("front", "three-quarter", "laugh")
+"""Shots that open the sheet, large and in EEVEE; the rest is Workbench's, which is quick and shows the form."""
+
+
+def montage(heroes: list[Path], pictures: list[tuple[str, Path]], columns: int) -> Image.Image:
+    """One image: the heroes in a row over all labelled pictures."""
+    size = Image.open(pictures[0][1]).width
+    width = size * columns
+    large = width // max(len(heroes), 1)
+    top = large if heroes else 0
+    sheet = Image.new("RGB", (width, top + size * -(-len(pictures) // columns)), (160, 168, 178))
+    for i, path in enumerate(heroes):
+        sheet.paste(Image.open(path).convert("RGB").resize((large, large), Image.Resampling.LANCZOS), (i * large, 0))
     for i, (label, path) in enumerate(pictures):
         picture = Image.open(path).convert("RGB")
-        ImageDraw.Draw(picture).text((6, 4), label, fill=(25, 25, 30))
-        sheet.paste(picture, (i % columns * width, i // columns * height))
+        ImageDraw.Draw(picture).text((5, 3), label, fill=(25, 25, 30))
+        sheet.paste(picture, (i % columns * size, top + i // columns * size))
     return sheet
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "standin.png")
-    parser.add_argument(
-        "--only", default="", help="labels, separated by commas; a label ending in * takes all that begin so"
-    )
-    parser.add_argument("--size", type=int, default=220)
-    parser.add_argument("--columns", type=int, default=9)
-    parser.add_argument("--engine", choices=("EEVEE", "WORKBENCH"), default="EEVEE")
+    parser.add_argument("--only", default="", help="labels, separated by commas; LABEL* takes all that begin so")
+    parser.add_argument("--size", type=int, default=180)
+    parser.add_argument("--columns", type=int, default=10)
+    parser.add_argument("--engine", choices=("EEVEE", "WORKBENCH"), default="WORKBENCH")
     parser.add_argument("--head", type=Path, default=STANDIN_FILE)
-    parser.add_argument("--distance", type=float, default=0.80)
+    parser.add_argument("--distance", type=float, default=0.68)
     parser.add_argument("--target", type=float, nargs=3, default=None)
     options = parser.parse_args()
     table = shots()
-    wanted = [label.strip() for label in options.only.split(",") if label.strip()] or list(table)
-    chosen = [k for w in wanted for k in table if k == w or (w.endswith("*") and k.startswith(w[:-1]))]
-    studio = Studio(read_head(options.head), options.engine, options.size, options.distance)
-    if options.target:
-        studio.TARGET = Vector(options.target)
+    wanted = [label.strip() for label in options.only.split(",") if label.strip()]
+    chosen = [k for w in wanted or ["*"] for k in table if k == w or (w.endswith("*") and k.startswith(w[:-1]))]
+    head = read_head(options.head)
     with tempfile.TemporaryDirectory() as folder:
+        heroes = []
+        if not wanted:
+            studio = Studio(head, "EEVEE", options.size * options.columns // len(HEROES), 0.62)
+            for label in HEROES:
+                heroes.append(Path(folder) / f"{label}.png")
+                studio.take(table[label], heroes[-1])
+        studio = Studio(head, options.engine, options.size, options.distance)
+        if options.target:
+            studio.TARGET = Vector(options.target)
         pictures = []
         for i, label in enumerate(chosen):
             pictures.append((label, Path(folder) / f"{i:03d}.png"))
             studio.take(table[label], pictures[-1][1])
-        sheet = montage(pictures, options.columns)
+        sheet = montage(heroes, pictures, options.columns)
+    if not wanted:
+        sheet = sheet.quantize(256, dither=Image.Dither.FLOYDSTEINBERG)  # a third of the size
     sheet.save(options.out, optimize=True)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .model import NECK, ROOT
 from .standin_body import Body
 from .standin_fields import smoothstep
 from .standin_part import Part, materials, one_joint, ride, riding_motions, sheet
+from .standin_weights import blend_correctives
 
 HAIR_COLUMNS, HAIR_ROWS = 120, 26
 HAIR_CENTRE = np.array([0.0, 30.0, -42.0])
@@ -128,4 +130,6 @@ def shirt_part(body: Body) -> Part:
     points, quads = sheet(np.stack(rings), around=True)
     on_skin = np.flatnonzero(body.on_skin)
     weights = ride(body, points, on_skin) @ body.weights[on_skin]
-    return Part("shirt", points, quads[:, ::-1], materials(len(quads), "shirt"), weights)
+    correctives = np.zeros((len(points), 3, 36))
+    correctives[:, :, :9] = blend_correctives(points, 1 - weights[:, ROOT], body.character.joints[NECK])
+    return Part("shirt", points, quads[:, ::-1], materials(len(quads), "shirt"), weights, pose_basis=correctives)

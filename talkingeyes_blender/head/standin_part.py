@@ -39,13 +39,10 @@ class Part:
     """(n, 3, 36) or None for zeros."""
 
     def mirrored(self, name: str) -> Part:
-        """The same part on the other side; its motions are those of the other side too."""
+        """The same part on the other side; its motions are those of the other side too (and it has no correctives)."""
         motions = {_other_side(key): motion * MIRROR for key, motion in self.motions.items()}
         weights = self.weights[:, [0, 1, 2, 4, 3]]
-        pose_basis = None if self.pose_basis is None else mirror_pose_basis(self.pose_basis)
-        return Part(
-            name, self.points * MIRROR, flip(self.faces), self.face_material, weights, motions, self.tint, pose_basis
-        )
+        return Part(name, self.points * MIRROR, flip(self.faces), self.face_material, weights, motions, self.tint)
 
 
 def _other_side(name: str) -> str:
@@ -54,14 +51,6 @@ def _other_side(name: str) -> str:
         if name.endswith(word):
             return name.removesuffix(word) + other
     return name
-
-
-def mirror_pose_basis(basis: np.ndarray) -> np.ndarray:
-    """Pose correctives of a mirrored vertex: reflecting R negates its entries that mix X with Y or Z."""
-    sign = np.outer(MIRROR, MIRROR).ravel()
-    left_eye, right_eye = basis[..., 18:27], basis[..., 27:36]
-    out = np.concatenate([basis[..., :18], right_eye, left_eye], -1)
-    return out * np.tile(sign, 4) * MIRROR[:, None]
 
 
 def one_joint(count: int, joint: str) -> np.ndarray:

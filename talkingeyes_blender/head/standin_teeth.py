@@ -7,6 +7,7 @@ import numpy as np
 
 from .standin_body import Body
 from .standin_character import MATERIAL
+from .standin_fields import smoothstep
 from .standin_part import Part, materials, one_joint, sheet
 
 TEETH = 8
@@ -76,12 +77,12 @@ def _tongue(front: float, line: float) -> Part:
 
 
 def _tongue_out(points: np.ndarray, front: float) -> np.ndarray:
-    """(n, 3) the tongue's front half comes forward, thinner, over the lower teeth, with its tip down."""
+    """(n, 3) the tongue's front half comes forward, flatter, over lower teeth and lip, with its tip down.
+
+    It is made for an open mouth: the lower lip's rim lies 4 mm under the lifted tongue's middle.
+    """
     share = np.clip((points[:, 2] - (front - 46)) / 33, 0, 1)
-    tip = np.clip((share - 0.55) / 0.45, 0, 1)
-    lift = 5.0 * np.sin(np.pi * np.clip(share * 1.15, 0, 1)) + 2.4 * share
-    middle = points[:, 1].mean()
-    return np.stack(
-        [-0.22 * points[:, 0] * share, lift - 4.6 * tip**2 - 0.35 * (points[:, 1] - middle) * share, 29.0 * share**1.2],
-        1,
-    )
+    tip = np.clip((share - 0.78) / 0.22, 0, 1)
+    lift = 12.0 * smoothstep(share, 0.05, 0.52) - 7.0 * tip**2
+    thickness = points[:, 1] - points[:, 1].mean()
+    return np.stack([-0.22 * points[:, 0] * share, lift - 0.35 * thickness * share, 29.0 * share**1.2], 1)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .gaze_vqvae import GazeVQVAE
-from .transformer import CausalState, CausalTransformer
+from .transformer import CausalTransformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,10 @@ class GazeDecoderConfig:
     past: str = "motion"
     """What the decoder is told of its past: 'motion', as in Eq. 9, or 'code', which adds the code of the frame before
     and predicts the change of its feature. A fixation is then the null answer, and not a pose to be hit again."""
+    jumps: int = 0
+    """Codes of the codebook, or 0. With them the likelihood of a code has a second part that the decoder gives each
+    code by itself. Distance to one feature can say 'stay here', or 'somewhere about there', but not 'stay, or jump to
+    one of these', which is what eyes do."""
     dropout: float = 0.1
 
 
@@ -60,6 +65,10 @@ class GazeDecoder(nn.Module):
             memory_dim=c.dim if by_time else 2 * c.dim, radius=c.radius, slots=2 if by_time else 1, positions=False,
         )  # fmt: skip
         self.out = nn.Linear(c.dim, c.code_dim)
+        if c.jumps:
+            self.jump = nn.Linear(c.dim, c.jumps)
+            nn.init.zeros_(self.jump.weight)
+            nn.init.constant_(self.jump.bias, -math.log(2 * c.jumps))
         self.log_sharpness = nn.Parameter(torch.zeros(()))
         """Scale of the squared distances in the likelihood of a code, learned with it."""
 
@@ -95,8 +104,10 @@ class GazeDecoder(nn.Module):
         features = self.out(hidden) * self.code_scale
         return features if self.config.past == "motion" or codes is None else codes + features
 
-    def forward(self, speech: Tensor, head: Tensor, eyes: Tensor, codes: Tensor | None = None) -> Tensor:
-        """Eq. 9 with the past given: features Z-hat (B, T, C).
+    def forward(
+        self, speech: Tensor, head: Tensor, eyes: Tensor, codes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Eq. 9 with the past given: features Z-hat (B, T, C), and what they came from, (B, T, dim), for ``logits``.
 
         Args:
             speech: (B, T, S) speech features.
@@ -105,20 +116,20 @@ class GazeDecoder(nn.Module):
             codes: (B, T, C) features of the true codes, where the past is 'code'.
         """
         remembered = self.stack.remember(self.memory(speech, head))
-        start = self.start.expand(len(eyes), 1, -1)
-        if self.config.past == "motion":
-            queries = torch.cat([start, self.embed_past(eyes[:, :-1])], dim=1)
-            return self.predict(self.stack(queries, remembered), None)
-        queries = torch.cat([start, self.embed_past(eyes[:, :-1], codes[:, :-1])], dim=1)
-        before = torch.cat([torch.zeros_like(codes[:, :1]), codes[:, :-1]], dim=1)
-        return self.predict(self.stack(queries, remembered), before)
+        start, before = self.start.expand(len(eyes), 1, -1), None
+        if self.config.past == "code":
+            before = torch.cat([torch.zeros_like(codes[:, :1]), codes[:, :-1]], dim=1)
+            codes = codes[:, :-1]
+        hidden = self.stack(torch.cat([start, self.embed_past(eyes[:, :-1], codes)], dim=1), remembered)
+        return self.predict(hidden, before), hidden
 
-    def logits(self, features: Tensor, vqvae: GazeVQVAE, norms: Tensor | None = None) -> Tensor:
-        """Log-likelihood, up to a constant, of each code: minus its scaled squared distance. (..., N).
+    def logits(self, features: Tensor, hidden: Tensor, vqvae: GazeVQVAE, norms: Tensor | None = None) -> Tensor:
+        """Log-likelihood (..., N), up to a constant, of each code: by its scaled squared distance, and by ``jumps``.
 
-        The paper takes the nearest code alone; this is what sampled codes and their likelihood loss stand on.
+        The paper takes the code nearest to the feature; this is what sampled codes and their likelihood loss stand on.
         """
-        return -self.log_sharpness.exp() * vqvae.distances(features, norms)
+        near = -self.log_sharpness.exp() * vqvae.distances(features, norms)
+        return torch.logaddexp(near.float(), self.jump(hidden).float()) if self.config.jumps else near
 
     @torch.inference_mode()
     def generate(
@@ -126,7 +137,7 @@ class GazeDecoder(nn.Module):
         speech: Tensor,
         head: Tensor,
         vqvae: GazeVQVAE,
-        choose: Callable[[Tensor], Tensor],
+        sampler: CodeSampler | None = None,
         block: int = 500,
         tick: Callable[[int], None] | None = None,
     ) -> Tensor:
@@ -135,7 +146,7 @@ class GazeDecoder(nn.Module):
         Args:
             speech: (B, T, S) speech features.
             head: (B, T, 3) head motion.
-            choose: from the log-likelihoods (B, N) to code numbers (B,): see ``nearest_code`` and ``CodeSampler``.
+            sampler: draws the codes by their likelihood; None takes the nearest, as the paper does (Eq. 5).
             block: frames whose keys and values are laid out at a time, which bounds the memory.
             tick: called with the number of frames done, now and then.
         """
@@ -148,19 +159,18 @@ class GazeDecoder(nn.Module):
             low, high = max(0, first - radius), min(frames, first + block + radius)
             remembered = self.stack.remember(self.memory(speech[:, low:high], head[:, low:high]))
             for t in range(first, min(first + block, frames)):
-                feature = self.predict(self.stack(query, remembered, t - low, state), code)
-                number = choose(self.logits(feature[:, 0], vqvae, norms))
+                hidden = self.stack(query, remembered, t - low, state)
+                feature = self.predict(hidden, code)
+                if sampler is None:
+                    number = vqvae.distances(feature[:, 0], norms).argmin(-1)
+                else:
+                    number = sampler(self.logits(feature[:, 0], hidden[:, 0], vqvae, norms))
                 code = F.embedding(number, vqvae.codebook)[:, None]
                 out[:, t : t + 1] = frame = vqvae.decode(code, motion_state)
                 query = self.embed_past(frame, code)
             if tick:
                 tick(min(first + block, frames))
         return out
-
-
-def nearest_code(logits: Tensor) -> Tensor:
-    """The paper's choice (Eq. 5): the code with the least distance."""
-    return logits.argmax(-1)
 
 
 class CodeSampler:

@@ -20,7 +20,7 @@ from ..motion import FPS, Motion
 from .audio import AudioClip
 from .blinks import make_blinks
 from .bundle import load_bundle
-from .gaze_decoder import CodeSampler, nearest_code
+from .gaze_decoder import CodeSampler
 from .settings import GenerationSettings
 from .silence import mouth_gain, rest_where_silent
 from .speech_encoder import RATE, SpeechEncoder, frame_count
@@ -202,12 +202,12 @@ class Generator:
     def _gaze(
         self, heard: _Heard, head: Tensor, streams: _Streams, settings: GenerationSettings, phases: _Phases
     ) -> np.ndarray:
-        choose = nearest_code
+        sampler = None
         if settings.gaze == "sample":
-            choose = CodeSampler(streams.gaze(), settings.temperature, settings.top_k)
+            sampler = CodeSampler(streams.gaze(), settings.temperature, settings.top_k)
         with phases.phase("Moving the eyes", _COSTS["gaze"], head.shape[1]) as tick, _one_thread(self.device):
             eyes = self.bundle.gaze_decoder.generate(
-                heard.gaze_features, head, self.bundle.gaze_vqvae, choose, block=_BLOCK, tick=tick
+                heard.gaze_features, head, self.bundle.gaze_vqvae, sampler, block=_BLOCK, tick=tick
             )
         return _array(eyes)
 

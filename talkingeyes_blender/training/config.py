@@ -114,9 +114,9 @@ def starter(stage: str, frames_of_model: dict | None = None):
         return SpeechToGazeStage(
             encoder=encoder,
             head=HeadVAEConfig(speech_dim=96, dim=128, layers=2, hidden=256, latent=32),
-            gaze=GazeDecoderConfig(speech_dim=96, code_dim=32, dim=192, layers=3, hidden=384, past="code"),
+            gaze=GazeDecoderConfig(speech_dim=96, code_dim=32, dim=192, layers=3, hidden=384, past="code", jumps=1024),
             loop=LoopConfig(
-                steps=1100, batch=12, frames=250, learning_rate=1e-3, warmup=100, final_rate=0.05, ema=0.998, bf16=True
+                steps=950, batch=12, frames=250, learning_rate=1e-3, warmup=100, final_rate=0.05, ema=0.998, bf16=True
             ),
             reconstruction_eyes=0.1,
             velocity_eyes=0.1,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import TalkingEyesError
 from ..inference.encoders import build_encoder
-from ..inference.gaze_decoder import CodeSampler, GazeDecoder, nearest_code
+from ..inference.gaze_decoder import CodeSampler, GazeDecoder
 from ..inference.gaze_vqvae import GazeVQVAE
 from ..inference.head_vae import HeadVAE
 from . import losses
@@ -74,7 +74,8 @@ class SpeechToGazeTraining:
             true_codes = self.vqvae.nearest(true_features)
         past, past_codes = self._past(eyes, true_features, true_codes, generator)
         # Eq. 9 takes the predicted head; its own losses train it, not the gaze's.
-        features = gaze(speech, made_head.float().detach(), past, past_codes).float()
+        features, hidden = gaze(speech, made_head.float().detach(), past, past_codes)
+        features = features.float()
         quantised, codes = self.vqvae.quantise(features)
         made_eyes = self.vqvae.decode(quantised).float()
         unit = networks["head_vae"].scale
@@ -89,7 +90,7 @@ class SpeechToGazeTraining:
             "regularity": losses.regularity(features, F.embedding(codes, self.vqvae.codebook), valid),
         }
         if c.likelihood:
-            logits = gaze.logits(features, self.vqvae)
+            logits = gaze.logits(features, hidden, self.vqvae)
             terms["likelihood"] = losses.code_likelihood(logits, true_codes, valid)
         terms["total"] = sum(getattr(c, name) * value for name, value in terms.items())
         return terms
@@ -122,7 +123,7 @@ class SpeechToGazeTraining:
         head = self.networks["head_vae"].generate(speech, torch.Generator().manual_seed(0))
         gaze = self.networks["gaze_decoder"]
         sampled = gaze.generate(speech, head, self.vqvae, CodeSampler(0))
-        nearest = gaze.generate(speech, head, self.vqvae, nearest_code)
+        nearest = gaze.generate(speech, head, self.vqvae)
 
         def spread(motion: Tensor) -> float:
             return float(np.degrees(motion.std(1).mean().item()))
