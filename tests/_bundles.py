@@ -65,7 +65,7 @@ def stir(networks: dict[str, nn.Module]) -> None:
         vqvae.codebook.normal_()
         vqvae.set_statistics(torch.full((6,), 0.01), torch.full((6,), 0.1))
         gaze.out.weight.mul_(5)  # as far out as the codes are, or the shortest code would always be the nearest
-        gaze.log_sharpness.fill_(-2.0)  # and yet left to chance where codes are sampled
+        gaze.log_sharpness.fill_(-0.2)  # and yet left to chance where codes are sampled
         for layer in gaze.stack.layers:
             layer.attend_memory.out.weight.mul_(4)
         gaze.set_statistics(torch.full((6,), 0.1), torch.full((3,), 0.05))

@@ -39,6 +39,10 @@ class GazeDecoderConfig:
     dropout: float = 0.1
 
 
+_SHARPNESS_PACE = 10.0
+"""The sharpness is learned as a tenth of its logarithm: at the networks' learning rate it would hardly move otherwise."""
+
+
 class GazeDecoder(nn.Module):
     """D_cross-modal with the embeddings of eye gaze and head motion."""
 
@@ -82,8 +86,10 @@ class GazeDecoder(nn.Module):
         self.head_scale.copy_(head_scale)
         if vqvae is not None:
             self.code_scale.copy_(vqvae.codebook.detach().std())
-            # A code one spread away in each of its numbers starts out about e^8 times less likely.
-            self.log_sharpness.data.copy_((8.0 / (self.config.code_dim * self.code_scale**2)).log())
+            # To begin with, a code's nearest neighbour is e^3 times less likely than the code itself.
+            between = vqvae.distances(vqvae.codebook.detach())
+            nearest = between.fill_diagonal_(float("inf")).min(-1).values.median()
+            self.log_sharpness.data.copy_((3.0 / nearest.clamp_min(1e-12)).log() / _SHARPNESS_PACE)
 
     def memory(self, speech: Tensor, head: Tensor) -> Tensor:
         """Keys' and values' source: speech (B, T, S) and head (B, T, 3) concatenated by feature or by time."""
@@ -123,12 +129,16 @@ class GazeDecoder(nn.Module):
         hidden = self.stack(torch.cat([start, self.embed_past(eyes[:, :-1], codes)], dim=1), remembered)
         return self.predict(hidden, before), hidden
 
+    def sharpness(self) -> Tensor:
+        """By how much a code's log-likelihood falls for each unit of squared distance."""
+        return (_SHARPNESS_PACE * self.log_sharpness).exp()
+
     def logits(self, features: Tensor, hidden: Tensor, vqvae: GazeVQVAE, norms: Tensor | None = None) -> Tensor:
         """Log-likelihood (..., N), up to a constant, of each code: by its scaled squared distance, and by ``jumps``.
 
         The paper takes the code nearest to the feature; this is what sampled codes and their likelihood loss stand on.
         """
-        near = -self.log_sharpness.exp() * vqvae.distances(features, norms)
+        near = -self.sharpness() * vqvae.distances(features, norms)
         return torch.logaddexp(near.float(), self.jump(hidden).float()) if self.config.jumps else near
 
     @torch.inference_mode()

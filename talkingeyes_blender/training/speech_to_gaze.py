@@ -137,5 +137,5 @@ class SpeechToGazeTraining:
             "eyes_degrees_sampled": spread(sampled),
             "eyes_degrees_nearest": spread(nearest),
             "eyes_degrees_true": spread(batch["eyes"]),
-            "sharpness": gaze.log_sharpness.exp().item(),
+            "sharpness": gaze.sharpness().item(),
         }
