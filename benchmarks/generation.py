@@ -75,12 +75,16 @@ def measure(sound: Path, weights: str | None, device: str) -> dict[str, Any]:
     """Run one length in this process."""
     watch = Stopwatch()
     watch.start("import")
+    from talkingeyes_blender.errors import TalkingEyesError
     from talkingeyes_blender.inference.audio import read_audio
     from talkingeyes_blender.inference.generator import Generator
 
     watch.start("load")
     base = peak_megabytes()
-    generator = Generator(weights, device)
+    try:
+        generator = Generator(weights, device)
+    except TalkingEyesError as error:
+        sys.exit(str(error))
     watch.start("read")
     clip = read_audio(sound)
     watch.start("generate: rest")
@@ -106,7 +110,9 @@ def run(seconds: float, weights: str | None, device: str) -> dict[str, Any]:
         write_sound(sound, seconds)
         command = [sys.executable, "-m", "benchmarks.generation", "--one", str(sound), "--device", device]
         command += ["--weights", weights] if weights else []
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.returncode)  # it has said why
         return json.loads(done.stdout.splitlines()[-1])
 
 

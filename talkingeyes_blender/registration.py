@@ -8,6 +8,11 @@ import bpy
 from . import operators, panels, preferences, properties
 from .operators import jobs
 
+HANDLERS = (
+    (bpy.app.handlers.load_pre, jobs.drop),
+    (bpy.app.handlers.undo_post, jobs.forget),
+    (bpy.app.handlers.redo_post, jobs.forget),
+)
 CLASSES = (*preferences.CLASSES, *properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
 
 
@@ -15,11 +20,13 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     properties.attach()
-    bpy.app.handlers.load_pre.append(jobs.drop)
+    for handlers, handler in HANDLERS:
+        handlers.append(handler)
 
 
 def unregister() -> None:
-    bpy.app.handlers.load_pre.remove(jobs.drop)
+    for handlers, handler in HANDLERS:
+        handlers.remove(handler)
     jobs.close()
     properties.detach()
     for cls in reversed(CLASSES):

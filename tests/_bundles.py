@@ -64,6 +64,8 @@ def stir(networks: dict[str, nn.Module]) -> None:
         face.set_statistics(torch.full_like(face.mean, 0.1), torch.full_like(face.scale, 0.1))
         vqvae.codebook.normal_()
         vqvae.set_statistics(torch.full((6,), 0.01), torch.full((6,), 0.1))
+        if gaze.config.past == "code":
+            gaze.out.reset_parameters()
         gaze.out.weight.mul_(5)  # as far out as the codes are, or the shortest code would always be the nearest
         gaze.log_sharpness.fill_(-0.2)  # and yet left to chance where codes are sampled
         for layer in gaze.stack.layers:

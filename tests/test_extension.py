@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("bpy")
+pytest.importorskip("torch")
 
 from _bundles import tiny_bundle
 

@@ -19,6 +19,7 @@ from talkingeyes_blender.errors import TalkingEyesError
 from talkingeyes_blender.head import arkit
 from talkingeyes_blender.inference import bundle as bundles
 from talkingeyes_blender.inference.bundle import load_bundle, save_bundle
+from talkingeyes_blender.inference.gaze_decoder import GazeDecoder
 from talkingeyes_blender.inference.gaze_vqvae import GazeVQVAE
 
 torch.set_num_threads(1)
@@ -159,6 +160,9 @@ def test_saving_what_is_no_bundle(tmp_path):
         save(tmp_path, whole | {"lips": whole["head_vae"]})
     with pytest.raises(TalkingEyesError, match="code_dim and the gaze VQ-VAE's are 8 and 64"):
         save(tmp_path, whole | {"gaze_vqvae": GazeVQVAE()})
+    with pytest.raises(TalkingEyesError, match="jumps and the gaze VQ-VAE's codes are 31 and 32"):
+        config = dataclasses.replace(whole["gaze_decoder"].config, jumps=31)
+        save(tmp_path, whole | {"gaze_decoder": GazeDecoder(config)})
     with torch.no_grad():
         whole["face_decoder"].out.bias[0] = float("nan")
     with pytest.raises(TalkingEyesError, match=r"face_decoder.*not finite.*out\.bias"):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from _bundles import tiny_bundle  # noqa: E402
 from _heads import tiny_head, write_head  # noqa: E402
 from _rigs import action_dump, dump_animation, foreign_rig, fresh_scene  # noqa: E402
 from _scene import scene_hash  # noqa: E402
@@ -33,6 +33,8 @@ from talkingeyes_blender.worker.client import Worker  # noqa: E402
 
 DOUBLE = Path(__file__).with_name("_worker_double.py")
 RATE = 16_000
+PYTHON = os.environ.get("TALKINGEYES_PYTHON", sys.executable)
+"""Runs the worker: another than ours where this Blender's Python has no torch."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,13 +46,22 @@ def addon():
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> str:
-    return str(tiny_bundle(tmp_path_factory.mktemp("bundle")))
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+def tiny_bundle(folder: Path, seed: int = 0) -> str:
+    """Let the worker's Python make a bundle: ours need not have torch."""
+    code = "import pathlib, sys, _bundles; _bundles.tiny_bundle(pathlib.Path(sys.argv[1]), seed=int(sys.argv[2]))"
+    places = os.pathsep.join((str(DOUBLE.parent), str(DOUBLE.parents[1])))
+    environment = {**os.environ, "PYTHONPATH": places}
+    subprocess.run([PYTHON, "-c", code, str(folder), str(seed)], env=environment, check=True)
+    return str(folder)
 
 
 @pytest.fixture(autouse=True)
 def chosen(monkeypatch, bundle) -> None:
     """The preferences: this Python, and weights that are small and random."""
-    monkeypatch.setattr(preferences, "read", lambda context: preferences.Choices(sys.executable, "cpu", bundle))
+    monkeypatch.setattr(preferences, "read", lambda context: preferences.Choices(PYTHON, "cpu", bundle))
 
 
 @pytest.fixture
@@ -61,12 +72,13 @@ def scene():
 @pytest.fixture
 def speech(tmp_path) -> Path:
     """Two seconds of something like syllables."""
-    import soundfile
-
     t = np.arange(2 * RATE) / RATE
     rng = np.random.default_rng(0)
     path = tmp_path / "speech.wav"
-    soundfile.write(path, 0.2 * np.sin(2 * np.pi * 3 * t) ** 2 * rng.normal(size=len(t)).clip(-3, 3), RATE)
+    samples = 0.2 * np.sin(2 * np.pi * 3 * t) ** 2 * rng.normal(size=len(t)).clip(-3, 3)
+    with wave.open(str(path), "wb") as stream:
+        stream.setparams((1, 2, RATE, 0, "NONE", ""))
+        stream.writeframes((samples * 32767).astype("<i2").tobytes())
     return path
 
 
@@ -84,7 +96,7 @@ def double(monkeypatch, tmp_path):
 
     def start(act: str = "answer", **options) -> Worker:
         monkeypatch.setenv("TALKINGEYES_DOUBLE", act)
-        worker = Worker(**{"python": sys.executable, "scratch": tmp_path, "launcher": DOUBLE, **options})
+        worker = Worker(**{"python": PYTHON, "scratch": tmp_path, "launcher": DOUBLE, **options})
         jobs.close()
         monkeypatch.setattr(jobs, "worker", lambda context: worker)
         started.append(worker)
@@ -234,6 +246,12 @@ def test_a_head_is_added_at_the_cursor(scene):
     assert tuple(subject.head_of(bpy.context).armature.location) == (1, 2, 3)
 
 
+def test_a_head_inside_something_is_announced(scene, capfd):
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.talkingeyes.add_standin()
+    assert "It stands inside 'Cube'" in capfd.readouterr().out
+
+
 # ----------------------------------------------------------------------------------------------- why it is disabled
 
 
@@ -244,10 +262,10 @@ def test_buttons_say_what_is_missing(scene, speech):
     assert not bpy.ops.talkingeyes.generate.poll()
     bpy.ops.talkingeyes.add_standin()
     assert Generate.disabled_reason(bpy.context) is None
-    assert ResampleGaze.disabled_reason(bpy.context) == "The head has no take yet"
+    assert ResampleGaze.disabled_reason(bpy.context) == "'TalkingEyes stand-in' has no take yet."
     for part in ("face", "head", "gaze", "blinks"):
         setattr(scene.talkingeyes, f"write_{part}", False)
-    assert Generate.disabled_reason(bpy.context) == "No part is switched on"
+    assert Generate.disabled_reason(bpy.context) == "No part is switched on."
 
 
 def test_a_strip_that_is_gone(ready):
@@ -313,9 +331,9 @@ def test_a_sound_that_is_gone(ready, speech):
 
 def test_a_bundle_with_a_wrong_hash(ready, tmp_path, monkeypatch):
     folder = tiny_bundle(tmp_path / "bundle", seed=1)
-    weights = next(folder.glob("*.safetensors"))
+    weights = next(Path(folder).glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    monkeypatch.setattr(preferences, "read", lambda context: preferences.Choices(sys.executable, "cpu", str(folder)))
+    monkeypatch.setattr(preferences, "read", lambda context: preferences.Choices(PYTHON, "cpu", folder))
     assert "SHA-256" in refusal(bpy.ops.talkingeyes.generate)
 
 
@@ -364,7 +382,7 @@ def test_cancelling(ready, double):
 
 def test_a_disk_that_is_full(ready, double, tmp_path):
     wrapper = tmp_path / "python3"
-    wrapper.write_text(f'#!/bin/sh\nulimit -f 4\nexec "{sys.executable}" "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\nulimit -f 4\nexec "{PYTHON}" "$@"\n')
     wrapper.chmod(0o755)
     double(python=str(wrapper))
     assert "could not be written" in refusal(bpy.ops.talkingeyes.generate)
@@ -445,7 +463,7 @@ def test_the_state_of_a_job_is_not_saved(ready, tmp_path, double):
     jobs._running = worker.submit(client.Task("generate", "speech.wav", 1))
     state = bpy.context.window_manager.talkingeyes
     assert state.running and state.phase
-    assert Generate.disabled_reason(bpy.context) == "A generation is running"
+    assert Generate.disabled_reason(bpy.context) == "A generation is running."
     with pytest.raises(AttributeError):
         state.running = False
     jobs.drop()

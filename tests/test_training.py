@@ -194,6 +194,8 @@ class TestStages:
         vqvae = vqvae_stage(dataset).networks["gaze_vqvae"]
         gaze = dataclasses.replace(gaze_stage(dataset, vqvae).config.gaze, past=past)
         stage = gaze_stage(dataset, vqvae, gaze=gaze)
+        # It starts at zero where the past is a code, and would stop the gradient at the first step.
+        torch.nn.init.normal_(stage.networks["gaze_decoder"].out.weight, std=0.1)
         terms = stage.losses(stage.batch(np.random.default_rng(0)), 0.5, torch.Generator().manual_seed(0))
         terms["total"].backward()
         without = [n for n, p in stage.networks.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]

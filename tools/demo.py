@@ -126,17 +126,25 @@ def phase(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what Blender prints for every frame away from the terminal."""
+    """Keep what Blender says about every frame away from the terminal, unless something goes wrong."""
     sys.stdout.flush()
-    terminal, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(terminal, 1)
-        os.close(terminal)
-        os.close(nothing)
+    sys.stderr.flush()
+    terminal = os.dup(1), os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        try:
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(terminal[1], said.read())
+            raise
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, place in zip(terminal, (1, 2), strict=True):
+                os.dup2(descriptor, place)
+                os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -90,22 +90,18 @@ class Sculptor:
 
     # ------------------------------------------------------------------ tools
 
-    def _handles(self) -> Handles:
-        """Handles whose far end, the back of the head and the shoulders, keeps still."""
-        return Handles(3).hold(self.far)
-
     def _spread(self, handles: Handles, *still: np.ndarray) -> np.ndarray:
+        """The smoothest field by ``handles``; ``still``, ears, back of the head and shoulders do not move."""
         for vertices in still:
             handles.hold(vertices)
         return self.solver.spread(handles.hold(self.far))
 
-    def _lips(self, motion: Motion, rings=range(VERMILION, 9), extra: Handles | None = None, free_nose=False):
-        """The field in which the mouth's ``rings`` move by ``motion``; the nose keeps still unless ``free_nose``."""
+    def _lips(self, motion: Motion, rings=range(VERMILION, 9), extra: Handles | None = None) -> np.ndarray:
+        """The field in which the mouth's ``rings`` move by ``motion``; lids, nose and the mouth's back keep still."""
         handles = extra or Handles(3)
         for ring in rings:
             handles.add(self.mouth[ring], np.stack(np.broadcast_arrays(*motion(ring), SINE), 1)[:, :3])
-        still = (self.lid_rings, self.cavity) if free_nose else (self.lid_rings, self.cavity, self.nose)
-        return self._spread(handles, *still)
+        return self._spread(handles, self.lid_rings, self.cavity, self.nose)
 
     def _grid(self, *spots: tuple[int, int]) -> np.ndarray:
         return np.array([self.cage.grid(row, column) for row, column in spots])
@@ -148,7 +144,7 @@ class Sculptor:
         upper = np.where(UPPER[:, None], posed[contact], posed[contact[opposite]])
         lower = np.where(UPPER[:, None], posed[contact[opposite]], posed[contact])
         shift = 0.42 * upper + 0.58 * lower - posed[contact]  # the upper lip comes down a little more than half-way
-        handles = self._handles()
+        handles = Handles(3)
         for ring in range(VERMILION, 8):
             numbers = self.mouth[ring]
             goal = posed[numbers] + shift * (0.85 if ring == VERMILION else 1.0)
@@ -191,8 +187,8 @@ class Sculptor:
         """One lip curls in over the teeth; ``up`` is the way from its border to the lips' line."""
         over, back = {3: (3.6, -1.8), 4: (3.8, -4.2), 5: (1.2, -4.2), 6: (0.0, -3.0), 7: (0.0, -1.2), 8: (0, 0)}[ring]
         share = np.where(lip, HEIGHT**0.8, 0.0)
-        both = HEIGHT**0.8 * (-1.0 if ring in (CONTACT, 7) else 0.0)  # the other lip closes the gap that this leaves
-        return 0.0, up * over * share, np.where(lip, back * share, both)
+        other = HEIGHT**0.8 * (-1.0 if ring in (CONTACT, 7) else 0.0)  # the other lip closes the gap that this leaves
+        return 0.0, up * over * share, np.where(lip, back * share, other)
 
     @staticmethod
     def _shrug_lower(ring: int) -> tuple:
@@ -316,7 +312,7 @@ class Sculptor:
         """The left wing of the nose drawn up, with the lip beneath it and a fold beside the bridge."""
         rings = self.cage.rings[NOSTRIL.name, LEFT]
         outer = smoothstep(self.places[rings, 0], 1.0, 9.0)
-        handles = self._handles()
+        handles = Handles(3)
         for numbers, gain in zip(rings, outer, strict=True):
             handles.add(numbers, gain[:, None] * np.array([1.0, 4.0, -0.4]))
         handles.add(self._grid((13, 4), (14, 4), (15, 4)), (1.0, 4.2, 0.6))

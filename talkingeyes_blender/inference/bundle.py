@@ -374,6 +374,11 @@ def _check_fit(networks: Mapping[str, nn.Module], what: str) -> None:
             networks["gaze_decoder"].config.code_dim, networks["gaze_vqvae"].config.code_dim,
         ),
     }  # fmt: skip
+    if networks["gaze_decoder"].config.jumps:
+        pairs["gaze_decoder's jumps and the gaze VQ-VAE's codes"] = (
+            networks["gaze_decoder"].config.jumps,
+            networks["gaze_vqvae"].config.codes,
+        )
     for pair, (one, other) in pairs.items():
         if one != other:
             raise TalkingEyesError(f"{what} does not fit together: {pair} are {one} and {other}.", "Export it again.")

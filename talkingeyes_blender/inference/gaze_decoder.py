@@ -58,8 +58,6 @@ class GazeDecoder(nn.Module):
         self.register_buffer("head_scale", torch.ones(3))
         self.register_buffer("code_scale", torch.ones(()))
         self.embed_eyes = nn.Linear(6, c.dim)
-        if c.past == "code":
-            self.embed_code = nn.Linear(c.code_dim, c.dim)
         self.embed_head = nn.Linear(3, c.dim)
         self.embed_speech = nn.Linear(c.speech_dim, c.dim)
         self.start = nn.Parameter(torch.zeros(c.dim))
@@ -69,6 +67,11 @@ class GazeDecoder(nn.Module):
             memory_dim=c.dim if by_time else 2 * c.dim, radius=c.radius, slots=2 if by_time else 1, positions=False,
         )  # fmt: skip
         self.out = nn.Linear(c.dim, c.code_dim)
+        if c.past == "code":
+            self.embed_code = nn.Linear(c.code_dim, c.dim)
+            # Untrained, every code is followed by itself.
+            nn.init.zeros_(self.out.weight)
+            nn.init.zeros_(self.out.bias)
         if c.jumps:
             self.jump = nn.Linear(c.dim, c.jumps)
             nn.init.zeros_(self.jump.weight)

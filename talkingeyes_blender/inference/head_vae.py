@@ -25,12 +25,15 @@ class HeadVAEConfig:
     """Frames for which one latent code is drawn: 10 s. A shorter clip has one, as in the paper."""
     overlap: int = 50
     """Frames over which neighbouring windows are blended."""
+    knot_every: int = 25
+    """Frames between the knots over which the code is spread along the window. Given to all frames alike it would be
+    a manner at most, and where the head is when is not in the speech: training then leaves the code unused."""
     radius: int = 125
     dropout: float = 0.1
 
 
 class HeadVAE(nn.Module):
-    """E_VAE and D_VAE. Motion is (B, T, 3), axis-angle in radians."""
+    """E_VAE and D_VAE. Motion is (B, T, 3), axis-angle in radians; T is a window at most, but in ``generate``."""
 
     def __init__(self, config: HeadVAEConfig = HeadVAEConfig()) -> None:
         super().__init__()
@@ -38,8 +41,10 @@ class HeadVAE(nn.Module):
         self.register_buffer("scale", torch.ones(3))
         self.encode_in = nn.Linear(3 + c.speech_dim, c.dim)
         self.encode_stack = LocalTransformer(c.dim, c.layers, c.heads, c.hidden, c.radius, dropout=c.dropout)
-        self.encode_out = nn.Linear(c.dim, 2 * c.latent)
-        self.decode_in = nn.Linear(c.latent + c.speech_dim, c.dim)
+        self.knots = c.window // c.knot_every + 2
+        self.encode_out = nn.Linear(self.knots * c.dim, 2 * c.latent)
+        self.spread = nn.Linear(c.latent, self.knots * c.dim)
+        self.decode_in = nn.Linear(c.dim + c.speech_dim, c.dim)
         self.decode_stack = LocalTransformer(c.dim, c.layers, c.heads, c.hidden, c.radius, dropout=c.dropout)
         self.decode_conv = nn.Conv1d(c.dim, c.dim, 5, padding=2, padding_mode="replicate")
         self.decode_out = nn.Linear(c.dim, 3)
@@ -49,22 +54,27 @@ class HeadVAE(nn.Module):
         self.scale.copy_(scale)
 
     def encode(self, head: Tensor, speech: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """E_VAE: mean and log-variance (B, latent) of the clip's code, averaged over its valid frames."""
+        """E_VAE: mean and log-variance (B, latent) of a window's code, from its valid frames."""
         x = self.encode_stack(self.encode_in(torch.cat([head / self.scale, speech], dim=-1)), valid)
-        if valid is None:
-            pooled = x.mean(1)
-        else:
-            weight = valid[..., None].to(x.dtype)
-            pooled = (x * weight).sum(1) / weight.sum(1).clamp_min(1)
-        mean, log_variance = self.encode_out(pooled).chunk(2, dim=-1)
+        hats = self._hats(x.shape[1], x)
+        weight = hats.expand(len(x), -1, -1) if valid is None else hats * valid[..., None].to(x.dtype)
+        pooled = weight.transpose(1, 2) @ x / weight.sum(1)[..., None].clamp_min(1e-6)
+        mean, log_variance = self.encode_out(pooled.flatten(1)).chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
 
     def decode(self, latent: Tensor, speech: Tensor, valid: Tensor | None = None) -> Tensor:
         """D_VAE: (B, latent) and (B, T, S) to head motion (B, T, 3), all frames at once."""
-        code = latent[:, None].expand(-1, speech.shape[1], -1)
+        code = self._hats(speech.shape[1], speech) @ self.spread(latent).unflatten(1, (self.knots, -1))
         x = self.decode_stack(self.decode_in(torch.cat([code, speech], dim=-1)), valid)
         x = x + self.decode_conv(x.transpose(1, 2)).transpose(1, 2)
         return self.decode_out(x) * self.scale
+
+    def _hats(self, frames: int, like: Tensor) -> Tensor:
+        """(frames, knots) weights that interpolate linearly between the knots of a window."""
+        if frames > self.config.window:
+            raise ValueError(f"{frames} frames do not fit into a window of {self.config.window}")
+        at = torch.arange(frames, device=like.device)[:, None] / self.config.knot_every
+        return (1 - (at - torch.arange(self.knots, device=like.device)).abs()).clamp_min(0).to(like.dtype)
 
     def forward(
         self, head: Tensor, speech: Tensor, valid: Tensor | None = None, noise: Tensor | None = None

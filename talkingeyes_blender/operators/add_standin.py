@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import bpy
+import numpy as np
 
 from ..errors import TalkingEyesError
 from ..head.model import HeadModel
@@ -25,7 +26,7 @@ class AddStandin(bpy.types.Operator):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"'{rig.name}' is the head now.")
+        announce(self, context, rig)
         return {"FINISHED"}
 
 
@@ -39,6 +40,26 @@ def add_head(context: bpy.types.Context, head: HeadModel) -> HeadRig:
             bpy.ops.view3d.view_axis(type="FRONT")
             bpy.ops.view3d.view_selected()
     return rig
+
+
+def announce(operator: bpy.types.Operator, context: bpy.types.Context, rig: HeadRig) -> None:
+    """Report the new head, and what hides it: the start-up cube stands just where heads are added."""
+    context.view_layer.update()
+    low, high = _box(rig.mesh)
+    for obj in context.visible_objects:
+        if obj.type == "MESH" and obj != rig.mesh:
+            floor, roof = _box(obj)
+            if (floor <= low).all() and (high <= roof).all():
+                operator.report({"WARNING"}, f"'{rig.name}' is the head now. It stands inside '{obj.name}'.")
+                return
+    operator.report({"INFO"}, f"'{rig.name}' is the head now.")
+
+
+def _box(obj: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest corner of an object's box in the world."""
+    matrix = np.array(obj.matrix_world)
+    corners = np.array(obj.bound_box) @ matrix[:3, :3].T + matrix[:3, 3]
+    return corners.min(0), corners.max(0)
 
 
 CLASSES = (AddStandin,)

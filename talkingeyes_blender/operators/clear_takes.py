@@ -19,10 +19,11 @@ class ClearTakes(jobs.Explained, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        if jobs.running() is not None:
-            return "A generation is running"
-        reason = subject.why_no_head(context)
-        return "The head has no take" if reason is None and not takes(subject.head_of(context)) else reason
+        try:
+            rig = subject.head_of(context)
+        except TalkingEyesError as error:
+            return error.message
+        return jobs.why_busy() or (None if takes(rig) else f"'{rig.name}' has no take.")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:

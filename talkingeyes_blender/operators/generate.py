@@ -28,7 +28,7 @@ class Generate(jobs.JobOperator, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if not context.scene.talkingeyes.parts:
-            return "No part is switched on"
+            return "No part is switched on."
         return super().disabled_reason(context) or subject.why_no_strip(context) or subject.why_no_head(context)
 
     def plan(self, context: bpy.types.Context) -> GeneratePlan:

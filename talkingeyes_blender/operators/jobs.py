@@ -54,6 +54,10 @@ def running() -> Job | None:
     return _running
 
 
+def why_busy() -> str | None:
+    return "A generation is running." if _running is not None else None
+
+
 def note() -> Note:
     return _note
 
@@ -91,6 +95,13 @@ def drop(*_arguments: object) -> None:
     _running, _note = None, Note()
 
 
+@persistent
+def forget(*_arguments: object) -> None:
+    """After an undo or a redo: what the last job told may not hold any more."""
+    global _note
+    _note = Note()
+
+
 class Explained:
     """An operator that says why it cannot run: one answer feeds the greyed-out button and the panel."""
 
@@ -120,7 +131,7 @@ class JobOperator(Explained):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return "A generation is running" if _running is not None else None
+        return why_busy()
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         def tell(fraction: float, phase: str) -> None:

@@ -13,7 +13,7 @@ from ..motion import Motion
 from ..rig.curves import write_gaze
 from ..rig.find import find_rig
 from ..rig.strips import find_sound, timing
-from ..rig.takes import current_take, takes
+from ..rig.takes import takes
 from ..worker.client import Task
 from . import jobs, memory, subject
 
@@ -26,15 +26,11 @@ class ResampleGaze(jobs.JobOperator, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        reason = super().disabled_reason(context) or subject.why_no_head(context)
-        if reason is None and current_take(subject.head_of(context), context.scene.frame_current) is None:
-            reason = "The head has no take yet"
-        return reason
+        return super().disabled_reason(context) or subject.why_no_take(context)
 
     def plan(self, context: bpy.types.Context) -> ResamplePlan:
         scene, settings = context.scene, context.scene.talkingeyes
-        rig = subject.head_of(context)
-        take = current_take(rig, scene.frame_current)
+        rig, take = subject.head_of(context), subject.take_of(context)
         made = take.settings
         if not {"strip", "start", "duration"} <= set(made):
             raise TalkingEyesError(f"The take '{take.name}' does not say what it was made from.", "Generate it again.")

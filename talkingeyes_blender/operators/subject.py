@@ -9,6 +9,7 @@ from ..errors import TalkingEyesError
 from ..rig.find import find_rig
 from ..rig.head_rig import HeadRig
 from ..rig.strips import find_sound, list_sounds
+from ..rig.takes import Take, current_take
 
 
 def head_of(context: bpy.types.Context) -> HeadRig:
@@ -32,6 +33,23 @@ def _selected(context: bpy.types.Context) -> bpy.types.Object | None:
 def why_no_head(context: bpy.types.Context) -> str | None:
     try:
         head_of(context)
+    except TalkingEyesError as error:
+        return error.message
+    return None
+
+
+def take_of(context: bpy.types.Context) -> Take:
+    """Return the head's take that plays now, else its newest; raise TalkingEyesError if there is none."""
+    rig = head_of(context)
+    take = current_take(rig, context.scene.frame_current)
+    if take is None:
+        raise TalkingEyesError(f"'{rig.name}' has no take yet.", "Generate one first.")
+    return take
+
+
+def why_no_take(context: bpy.types.Context) -> str | None:
+    try:
+        take_of(context)
     except TalkingEyesError as error:
         return error.message
     return None

@@ -50,6 +50,29 @@ class PartsPanel(Tab, bpy.types.Panel):
             strength.prop(settings, f"strength_{part}", text="", slider=True)
 
 
+class RigPanel(Tab, bpy.types.Panel):
+    bl_idname = "TALKINGEYES_PT_rig"
+    bl_parent_id = "TALKINGEYES_PT_speech"
+    bl_label = "Found on the Head"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return subject.why_no_head(context) is None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        report = subject.head_of(context).report
+        column = self.layout.column()
+        for icon, texts in (
+            ("CHECKMARK", report.found),
+            ("QUESTION", report.guessed),
+            ("X", report.missing),
+            ("ERROR", report.warnings),
+        ):
+            for text in texts:
+                _lines(column, context, text, icon)
+
+
 class EyesPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_eyes"
     bl_parent_id = "TALKINGEYES_PT_speech"
@@ -91,7 +114,7 @@ def _choose_strip(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
 
 def _choose_head(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = layout.row(align=True)
-    row.prop(context.scene.talkingeyes, "rig", text="", icon="USER")
+    row.prop(context.scene.talkingeyes, "rig", text="", icon="USER", placeholder="Head")
     row.operator("talkingeyes.add_standin", text="", icon="ADD")
     row.operator("talkingeyes.build_flame", text="", icon="FILEBROWSER")
     reason = subject.why_no_head(context)
@@ -124,7 +147,7 @@ def _job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     job = context.window_manager.talkingeyes
     row = layout.row(align=True)
     row.scale_y = 1.8
-    row.progress(factor=job.fraction, type="BAR", text=job.phase)
+    row.progress(factor=job.fraction, type="BAR", text=f"{job.phase}  {100 * job.fraction:.0f} %")
     row.operator("talkingeyes.cancel_job", text="", icon="X")
 
 
@@ -153,4 +176,4 @@ def _lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, ic
         column.label(text=line, icon="NONE" if i else icon)
 
 
-CLASSES = (SpeechPanel, PartsPanel, EyesPanel, WorkerPanel)
+CLASSES = (SpeechPanel, PartsPanel, EyesPanel, RigPanel, WorkerPanel)

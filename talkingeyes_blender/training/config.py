@@ -116,7 +116,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
             head=HeadVAEConfig(speech_dim=96, dim=128, layers=2, hidden=256, latent=32),
             gaze=GazeDecoderConfig(speech_dim=96, code_dim=32, dim=192, layers=3, hidden=384, past="code", jumps=1024),
             loop=LoopConfig(
-                steps=950, batch=12, frames=250, learning_rate=1e-3, warmup=100, final_rate=0.05, ema=0.998, bf16=True
+                steps=900, batch=12, frames=250, learning_rate=6e-4, warmup=100, final_rate=0.05, ema=0.998, bf16=True
             ),
             reconstruction_eyes=0.1,
             velocity_eyes=0.1,

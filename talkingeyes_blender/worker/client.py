@@ -243,6 +243,8 @@ class Worker:
                 log.warning("%s", error)
                 self._fail(error.message, error.hint)
                 continue
+            if process is None:
+                continue
             with self._lock:
                 self._ready = True
                 if self._job is not None:
@@ -256,14 +258,17 @@ class Worker:
             self._supervised = self._job is not None
             return self._supervised
 
-    def _start(self) -> WorkerProcess:
-        """Start the first Python that has what the models need; raise TalkingEyesError if none has."""
+    def _start(self) -> WorkerProcess | None:
+        """Start the first Python that has what the models need; raise TalkingEyesError if none has.
+
+        Returns None if nobody waits for it any more.
+        """
         faults = []
         _turn_over(self.log_path)
         for python in interpreters.candidates(self.python):
             with self._lock:
                 if self._job is None or self._folder is None:
-                    raise TalkingEyesError("The job was given up.")
+                    return None
                 folder = self._folder
             try:
                 process = WorkerProcess(python, self._launcher, folder, self.idle, self.log_path)
