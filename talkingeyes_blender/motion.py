@@ -91,15 +91,19 @@ class Motion:
         """Write an npz beside ``path``, then rename it there, so that no half-written file is ever seen."""
         path = Path(path)
         self.checked()
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        temporary = None
         try:
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
             with os.fdopen(handle, "wb") as stream:
                 np.savez_compressed(stream, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
             os.replace(temporary, path)
+            temporary = None
         except OSError as error:
-            raise TalkingEyesError(f"{path} could not be written ({error.strerror}).", "Free some space.") from error
+            raise TalkingEyesError(
+                f"{path} could not be written ({error.strerror}).", "Choose a folder that can be written and has space."
+            ) from error
         finally:
-            if os.path.exists(temporary):
+            if temporary:
                 os.unlink(temporary)
 
     @classmethod
