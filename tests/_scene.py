@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import collections
 import hashlib
 from collections.abc import Iterator
 
@@ -28,6 +29,8 @@ _LEFT_OUT = {
 
 def scene_hash() -> str:
     """Return a hash of every data-block in the file, all properties, curves, strips and custom properties included."""
+    if bpy.app.version < (5, 0, 0):
+        collections.deque(describe(), 0)  # there, asking for settings of Cycles makes them, and so changes the file
     digest = hashlib.sha256()
     for line in describe():
         digest.update(line.encode() + b"\n")
@@ -36,7 +39,7 @@ def scene_hash() -> str:
 
 def describe() -> Iterator[str]:
     for collection in sorted(p.identifier for p in bpy.data.bl_rna.properties if p.type == "COLLECTION"):
-        if collection in ("window_managers", "screens", "workspaces", "brushes", "palettes", "texts", "libraries"):
+        if collection in ("all_ids", "window_managers", "screens", "workspaces", "brushes", "palettes", "texts", "libraries"):
             continue
         for block in getattr(bpy.data, collection):
             yield from _walk(block, f"{collection}[{block.name_full}]", frozenset())
@@ -50,7 +53,13 @@ def _walk(struct: bpy.types.bpy_struct | None, path: str, above: frozenset[tuple
         return
     above = above | {(struct.as_pointer(), type(struct))}
     for key in sorted(struct.keys()) if isinstance(struct, bpy.types.ID | bpy.types.Bone | bpy.types.PoseBone) else ():
-        yield f"{path}[{key!r}] = {struct[key]!r}" if not hasattr(struct[key], "as_pointer") else f"{path}[{key!r}]"
+        value = struct[key]
+        if isinstance(value, bpy.types.bpy_struct):
+            yield f"{path}[{key!r}]"
+        elif not hasattr(value, "to_dict"):
+            yield f"{path}[{key!r}] = {_plain(value)}"
+        elif len(value):  # asking for a group of settings makes an empty one
+            yield f"{path}[{key!r}] = {value.to_dict()}"
     for prop in struct.bl_rna.properties:
         name = prop.identifier
         if name in _LEFT_OUT:
