@@ -18,6 +18,7 @@ import argparse
 import importlib
 import sys
 import time
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -63,7 +64,7 @@ def enable_addon() -> str:
     names = [module.__name__ for module in addon_utils.modules()]
     found = [name for name in names if name.startswith("bl_ext.") and name.endswith("." + ADDON)]
     for name in found:
-        if all(addon_utils.check(name)) or addon_utils.enable(name) is not None:
+        if all(addon_utils.check(name)) or addon_utils.enable(name, default_set=True) is not None:
             return name
     fault = "could not be enabled; the lines above say why" if found else "is not installed in this Blender"
     install = "blender --command extension install-file -r user_default -e talkingeyes_blender-*.zip"
@@ -134,4 +135,8 @@ def render_movie(scene: bpy.types.Scene, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else [])
+    try:
+        main(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else [])
+    except Exception:  # Blender itself would go on, and end as if all were well
+        traceback.print_exc()
+        sys.exit(1)

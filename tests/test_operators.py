@@ -23,6 +23,7 @@ if not bpy.app.build_options.audaspace:
 from _heads import tiny_head, write_head  # noqa: E402
 from _rigs import action_dump, dump_animation, foreign_rig, fresh_scene  # noqa: E402
 from _scene import scene_hash  # noqa: E402
+from mathutils import Vector  # noqa: E402
 
 import talkingeyes_blender  # noqa: E402
 from talkingeyes_blender import preferences  # noqa: E402
@@ -248,10 +249,15 @@ def test_a_head_is_added_at_the_cursor(scene):
     assert tuple(subject.head_of(bpy.context).armature.location) == (1, 2, 3)
 
 
-def test_a_head_inside_something_is_announced(scene, capfd):
+def test_a_head_is_not_added_inside_the_startup_cube(scene):
     bpy.ops.mesh.primitive_cube_add()
     bpy.ops.talkingeyes.add_standin()
-    assert "It stands inside 'Cube'" in capfd.readouterr().out
+    rig = subject.head_of(bpy.context)
+    bpy.context.view_layer.update()
+    assert max((rig.mesh.matrix_world @ Vector(corner)).y for corner in rig.mesh.bound_box) == pytest.approx(-1)
+    bpy.data.objects["Cube"].scale = (2, 2, 2)  # a room
+    bpy.ops.talkingeyes.add_standin()
+    assert subject.head_of(bpy.context).armature.location.y == 0
 
 
 # ----------------------------------------------------------------------------------------------- why it is disabled

@@ -9,7 +9,7 @@ hours=${2:-8}
 run=${RUN:-.venv/bin/python}
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-"$run" -m talkingeyes_blender.training corpus --out "$work/corpus" --hours "$hours" --seed 1 --workers 2
+"$run" -m talkingeyes_blender.training corpus --out "$work/corpus" --hours "$hours" --seed 0 --workers 2
 "$run" -m talkingeyes_blender.training face --data "$work/corpus" --out "$work/starter" --recipe starter --threads 1 &
 face=$!
 "$run" -m talkingeyes_blender.training gaze-vqvae --data "$work/corpus" --out "$work/starter" --recipe starter --threads 1

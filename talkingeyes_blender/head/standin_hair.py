@@ -89,7 +89,7 @@ def _lock(degrees: np.ndarray, up: np.ndarray) -> np.ndarray:
     away = np.minimum(away, 360 - away)
     aslant = 1 - smoothstep(away, 35, 110)
     phase = 0.9 * away + up * aslant + 5 * np.sin(np.radians(2.3 * away + 40))
-    return np.abs(np.sin(np.pi * phase / _LOCK_WIDTH)) ** 0.6
+    return (np.sin(np.pi * phase / _LOCK_WIDTH) ** 2 + 0.03) ** 0.35  # the 0.03 rounds the furrows off
 
 
 def _hair_thickness(degrees: np.ndarray, elevation: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class GazeDecoderConfig:
 
 
 _SHARPNESS_PACE = 10.0
-"""The sharpness is learned as a tenth of its logarithm: at the networks' learning rate it would hardly move otherwise."""
+"""The sharpness is learned as a tenth of its logarithm: at the networks' learning rate it would else hardly move."""
 
 
 class GazeDecoder(nn.Module):

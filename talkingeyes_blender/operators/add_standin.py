@@ -26,7 +26,7 @@ class AddStandin(bpy.types.Operator):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        announce(self, context, rig)
+        self.report({"INFO"}, f"'{rig.name}' is the head now.")
         return {"FINISHED"}
 
 
@@ -34,6 +34,7 @@ def add_head(context: bpy.types.Context, head: HeadModel) -> HeadRig:
     """Build a head at the 3D cursor, choose it, and show it in the 3D View that asked for it."""
     rig = build_head(context, head)
     rig.armature.location = context.scene.cursor.location
+    _step_out(context, rig)
     context.scene.talkingeyes.rig = rig.mesh
     if context.area is not None and context.area.type == "VIEW_3D" and context.region is not None:
         with context.temp_override(region=next(r for r in context.area.regions if r.type == "WINDOW")):
@@ -42,17 +43,19 @@ def add_head(context: bpy.types.Context, head: HeadModel) -> HeadRig:
     return rig
 
 
-def announce(operator: bpy.types.Operator, context: bpy.types.Context, rig: HeadRig) -> None:
-    """Report the new head, and what hides it: the start-up cube stands just where heads are added."""
+ROOM = 2.5
+"""Metres: what is larger may well have a head in it."""
+
+
+def _step_out(context: bpy.types.Context, rig: HeadRig) -> None:
+    """Move a head that is hidden in something to the front of it: the start-up cube stands where heads are added."""
     context.view_layer.update()
     low, high = _box(rig.mesh)
     for obj in context.visible_objects:
         if obj.type == "MESH" and obj != rig.mesh:
             floor, roof = _box(obj)
-            if (floor <= low).all() and (high <= roof).all():
-                operator.report({"WARNING"}, f"'{rig.name}' is the head now. It stands inside '{obj.name}'.")
-                return
-    operator.report({"INFO"}, f"'{rig.name}' is the head now.")
+            if (floor <= low).all() and (high <= roof).all() and (roof - floor).max() <= ROOM:
+                rig.armature.location.y += floor[1] - high[1]
 
 
 def _box(obj: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from bpy_extras.io_utils import ImportHelper
 
 from ..errors import TalkingEyesError
 from ..head.reading import read_head
-from .add_standin import add_head, announce
+from .add_standin import add_head
 
 
 class BuildFlame(bpy.types.Operator, ImportHelper):
@@ -26,7 +26,7 @@ class BuildFlame(bpy.types.Operator, ImportHelper):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        announce(self, context, rig)
+        self.report({"INFO"}, f"'{rig.name}' is the head now.")
         return {"FINISHED"}
 
 
