@@ -38,8 +38,9 @@ def scene_hash() -> str:
 
 
 def describe() -> Iterator[str]:
+    ours_not = {"all_ids", "window_managers", "screens", "workspaces", "brushes", "palettes", "texts", "libraries"}
     for collection in sorted(p.identifier for p in bpy.data.bl_rna.properties if p.type == "COLLECTION"):
-        if collection in ("all_ids", "window_managers", "screens", "workspaces", "brushes", "palettes", "texts", "libraries"):
+        if collection in ours_not:
             continue
         for block in getattr(bpy.data, collection):
             yield from _walk(block, f"{collection}[{block.name_full}]", frozenset())
