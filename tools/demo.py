@@ -82,6 +82,7 @@ def save(bpy: ModuleType, render: ModuleType, scene, out: Path) -> None:
     render.addon("operators.memory").recall(take).save(out / "motion.npz")
     for sound in bpy.data.sounds:
         sound.pack()
+    bpy.context.preferences.filepaths.save_version = 0  # no demo.blend1 beside it
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "demo.blend"), check_existing=False)
 
 
