@@ -125,13 +125,23 @@ def stage(scene: bpy.types.Scene, engine: str, size: int, samples: int = 16) -> 
 
 
 def render_movie(scene: bpy.types.Scene, path: Path) -> None:
-    """Render the scene's frame range with its sound into one MP4."""
+    """Render the scene's frame range, seen by its camera, with its sound into one MP4."""
     path.parent.mkdir(parents=True, exist_ok=True)
     addon("rig.compat").set_movie_output(scene)
     scene.render.filepath = str(path.resolve())
-    # A film strip in the sequencer would take the camera's place; its sound stays.
-    scene.render.use_sequencer = False
+    _mute_pictures(scene)
     bpy.ops.render.render(animation=True)
+
+
+def _mute_pictures(scene: bpy.types.Scene) -> None:
+    """Keep strips with pictures from taking the camera's place; the sounds stay."""
+    scene.render.use_sequencer = True  # without the sequencer there would be no sound
+    strips = addon("rig.compat").strip_collection(scene)
+    while (meta := next((strip for strip in strips if strip.type == "META"), None)) is not None:
+        meta.separate()  # a muted one would mute the sounds in it
+    for strip in strips:
+        if strip.type != "SOUND":
+            strip.mute = True
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -66,8 +66,10 @@ def perform(options: argparse.Namespace, folder: Path) -> None:
     with phase("save motion.npz and demo.blend"), quiet():
         render.stage(scene, options.engine, options.size, options.samples)
         save(bpy, render, scene, out)
-    with phase("render demo.mp4"), quiet():
+    with phase("render demo.mp4"), quiet() as tell:
+        bpy.app.handlers.render_post.append(lambda scene, *_: tell(f"frame {scene.frame_current} of {scene.frame_end}"))
         render.render_movie(scene, out / "demo.mp4")
+        bpy.app.handlers.render_post.clear()
     with phase("render contact-sheet.png"), quiet():
         contact_sheet(bpy, render, scene, folder, out / "contact-sheet.png")
     print(f"{time.perf_counter() - began:7.1f} s  in all")
@@ -126,16 +128,24 @@ def phase(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what Blender says about every frame away from the terminal, unless something goes wrong."""
+def quiet() -> Iterator[Callable[[str], None]]:
+    """Keep what Blender says about every frame away from the terminal, unless something goes wrong.
+
+    Yields a function that shows a line there which the next one overwrites.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     terminal = os.dup(1), os.dup(2)
+
+    def tell(line: str) -> None:
+        if os.isatty(terminal[1]):
+            os.write(terminal[1], f"  {line}\r".encode())
+
     with tempfile.TemporaryFile() as said:
         try:
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
-            yield
+            yield tell
         except BaseException:
             said.seek(0)
             os.write(terminal[1], said.read())
