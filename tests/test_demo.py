@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,6 @@ import pytest
 pytest.importorskip("bpy")
 pytest.importorskip("torch")
 aud = pytest.importorskip("aud")
-
-import itertools
 
 import scipy.signal  # noqa: E402
 import soundfile  # noqa: E402
