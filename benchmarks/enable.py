@@ -1,4 +1,4 @@
-"""What enabling the add-on costs: ``python -m benchmarks.enable`` prints seconds, the installed zip's, in fresh Blenders."""
+"""What enabling the add-on costs: ``python -m benchmarks.enable`` prints seconds for the zip in fresh Blenders."""
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
