@@ -84,7 +84,7 @@ def _train(options: argparse.Namespace) -> int:
 
     from . import config as recipes
     from .augment import Augmenter
-    from .check_data import refuse_faults
+    from .check_data import NO_GAZE, refuse_faults
     from .dataset import Dataset
     from .loop import run
 
@@ -95,7 +95,8 @@ def _train(options: argparse.Namespace) -> int:
     stage_config = dataclasses.replace(stage_config, loop=dataclasses.replace(stage_config.loop, **changes))
     dataset = Dataset(options.data)
     with tqdm(total=len(dataset), unit="sequence", desc="check-data", leave=False) as bar:
-        refuse_faults(dataset, lambda done, bar=bar: bar.update(done - bar.n))
+        passed = (NO_GAZE,) if options.stage == "face" else ()
+        refuse_faults(dataset, lambda done: bar.update(done - bar.n), passed)
     folder = options.out / options.stage
     augmenter = None
     if options.stage != "gaze-vqvae" and not options.no_augment:

@@ -16,7 +16,7 @@ import logging
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,9 @@ STILL = 1e-4
 """Standard deviation, in radians, below which eyes or jaw do not move."""
 STILL_FRAMES = 75
 """Frames (3 s) from which on a channel that does not move is a fault: people look about."""
+
+NO_GAZE = "'eyes': the eyes never move; a tracker without gaze leaves them at one value."
+"""The fault that the face's stage may pass over."""
 
 SILENT = 1e-4
 """Largest sample (full scale 1) of a sound with nothing in it."""
@@ -81,9 +84,9 @@ def find_faults(dataset: Dataset, tell: Callable[[int], None] | None = None) -> 
     return faults
 
 
-def refuse_faults(dataset: Dataset, tell: Callable[[int], None] | None = None) -> None:
-    """Raise TalkingEyesError with the first fault of the dataset, if there is one."""
-    faults = find_faults(dataset, tell)
+def refuse_faults(dataset: Dataset, tell: Callable[[int], None] | None = None, passed: Container[str] = ()) -> None:
+    """Raise TalkingEyesError with the first fault of the dataset, if there is one but those of the ``passed`` texts."""
+    faults = [fault for fault in find_faults(dataset, tell) if fault.text not in passed]
     if faults:
         more = f" There are {len(faults) - 1} more faults." if len(faults) > 1 else ""
         raise TalkingEyesError(
@@ -188,7 +191,7 @@ def _plausible(key: str, array: np.ndarray, may_rest: bool) -> Iterator[str]:
             )
     if len(array) >= STILL_FRAMES and array.std(0).max() < STILL:
         if key == "eyes":
-            yield "'eyes': the eyes never move; a tracker without gaze leaves them at one value."
+            yield NO_GAZE
         if key == "jaw" and not may_rest:
             yield "'jaw': the jaw never moves."
     if key == "expression" and not may_rest and not array.any():
