@@ -70,7 +70,7 @@ class RigPanel(Tab, bpy.types.Panel):
             ("ERROR", report.warnings),
         ):
             for text in texts:
-                _lines(column, context, text, icon)
+                _lines(column, context, str(text), icon)
 
 
 class EyesPanel(Tab, bpy.types.Panel):

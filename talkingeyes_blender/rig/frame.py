@@ -38,10 +38,10 @@ def flame_frame(
             return rotation, False
     eyes = flame_eyes(armature, mesh) if mesh is not None else None
     if eyes is not None:
-        return _nearby_axes(_from_eyes(*eyes)), False
+        return nearby_axes(_from_eyes(*eyes)), False
     if all(j in heads for j in _FLAME_JOINTS):
         rotation, _ = _fit(np.array(list(_FLAME_JOINTS.values())), np.array([heads[j] for j in _FLAME_JOINTS]))
-        return _nearby_axes(rotation), False
+        return nearby_axes(rotation), False
     return FLAME_TO_BLENDER.copy(), True
 
 
@@ -53,27 +53,35 @@ def _from_eyes(centres: np.ndarray, pupils: np.ndarray) -> np.ndarray:
     return np.stack([x, np.cross(z, x), z], 1)
 
 
-def _fit(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
-    """(rotation that best turns ``source`` (N, 3) to ``target`` up to place and scale, misfit as a part of the size).
+def fit_rotation(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """(rotation, scale, place) that bring ``source`` (N, 3) nearest to ``target``: scale * rotation @ source + place.
 
-    Kabsch 1976, with Umeyama's guard against reflections.
+    Umeyama 1991; never a reflection.
     """
     a, b = source - source.mean(0), target - target.mean(0)
     u, s, vt = np.linalg.svd(b.T @ a)
-    flip = np.array([1.0, 1.0, np.linalg.det(u @ vt)])
+    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
     rotation = (u * flip) @ vt
+    scale = float((s * flip).sum() / max(np.linalg.norm(a) ** 2, 1e-30))
+    return rotation, scale, target.mean(0) - scale * rotation @ source.mean(0)
+
+
+def _fit(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
+    """(rotation that best turns ``source`` (N, 3) to ``target`` up to place and scale, misfit as a part of size)."""
+    a, b = source - source.mean(0), target - target.mean(0)
+    s = np.linalg.svd(b.T @ a, compute_uv=False)
     size = np.linalg.norm(a) * np.linalg.norm(b)
     if size == 0 or s[1] < 1e-6 * size:  # all in one place or on one line: no rotation fits better than another
-        return rotation, np.inf
-    scale = (s * flip).sum() / np.linalg.norm(a) ** 2
+        return np.eye(3), np.inf
+    rotation, scale, _ = fit_rotation(source, target)
     return rotation, float(np.linalg.norm(b - scale * a @ rotation.T) / np.linalg.norm(b))
 
 
-def _nearby_axes(rotation: np.ndarray) -> np.ndarray:
-    """The axis-aligned rotation nearest to ``rotation``, or ``rotation`` itself where none is near."""
+def nearby_axes(rotation: np.ndarray, within: float = _SNAP_DEGREES) -> np.ndarray:
+    """The axis-aligned rotation near ``rotation``, or ``rotation`` itself where none is within so many degrees."""
     best = max(_AXIS_ALIGNED, key=lambda axes: np.trace(axes.T @ rotation))
     angle = np.degrees(np.arccos(np.clip((np.trace(best.T @ rotation) - 1) / 2, -1, 1)))
-    return best.copy() if angle < _SNAP_DEGREES else rotation
+    return best.copy() if angle < within else rotation
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

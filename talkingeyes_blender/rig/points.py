@@ -7,18 +7,30 @@ import bpy
 import numpy as np
 
 from ..head import landmarks as flame
+from . import naming
+
+
+def basis_points(mesh: bpy.types.Object) -> np.ndarray:
+    """(V, 3) vertices of a mesh without any shape key, in the mesh's own frame."""
+    keys = mesh.data.shape_keys
+    return coordinates(keys.reference_key.data if keys is not None else mesh.data.vertices)
 
 
 def rest_points(mesh: bpy.types.Object) -> np.ndarray:
-    """(V, 3) vertices of a mesh without any shape key, in the mesh's own frame."""
+    """(V, 3) vertices of a mesh whose face is at rest, in the mesh's own frame: with the identity keys that the user
+    has set (Shape1, Shape2, ...), without expressions."""
     keys = mesh.data.shape_keys
-    source = keys.reference_key.data if keys is not None else mesh.data.vertices
-    return _coordinates(source)
+    points = basis_points(mesh)
+    for name in naming.match_identity(key.name for key in keys.key_blocks).values() if keys is not None else ():
+        key = keys.key_blocks[name]
+        if key.value and not key.mute:
+            points += key.value * (coordinates(key.data) - coordinates(key.relative_key.data))
+    return points
 
 
 def key_points(key: bpy.types.ShapeKey) -> np.ndarray:
     """(V, 3) vertices of a shape key at value 1, in the mesh's own frame."""
-    return _coordinates(key.data)
+    return coordinates(key.data)
 
 
 def mesh_to_armature(armature: bpy.types.Object, mesh: bpy.types.Object) -> np.ndarray:
@@ -45,7 +57,8 @@ def flame_eyes(armature: bpy.types.Object, mesh: bpy.types.Object) -> tuple[np.n
     return centres, points[flame.FLAME_PUPILS]
 
 
-def _coordinates(items) -> np.ndarray:
+def coordinates(items) -> np.ndarray:
+    """(N, 3) float64 of a collection of vertices or shape key points."""
     values = np.empty(3 * len(items), np.float32)
     items.foreach_get("co", values)
     return values.reshape(-1, 3).astype(np.float64)
