@@ -25,8 +25,8 @@ _LIKE = 0.012
 """Metres, root mean square: how far a mesh may be from the head model and still count as one of its faces."""
 _EXACT = 0.0005
 """Metres, root mean square, below which the fit is one of rounding and its rotation is taken as it is."""
-_ALTERNATIONS, _IDENTITIES, _SPREAD = 12, 100, 1.0
-"""Rounds of fitting place and identity in turn; how many identity shapes, and how far these go, in their unit."""
+_ROUNDS, _IDENTITIES, _MOVES = 6, 100, 7
+"""Rounds of fitting place and identity, with how many identity shapes; numbers of a place."""
 _PASSES = 40
 
 
@@ -101,20 +101,24 @@ def place_head(points: np.ndarray, head: HeadModel) -> Placement:
     """Find where in a mesh (V, 3) a head model lies, whoever's face the mesh is; TalkingEyesError if it is no such
     face.
 
-    Place and identity are fitted in turn (Umeyama 1991; ridge on the identity shapes), so that a long chin does not
-    pass for a nod. Without identity shapes an axis-aligned rotation nearby is taken, since meshes come that way.
+    Place and identity are fitted together (Umeyama 1991 for the place; least squares for the identity and what is left
+    of the place), so that a long chin does not pass for a nod. Without identity shapes an axis-aligned rotation nearby
+    is taken, since meshes come that way.
     """
     target = points[: len(head.vertices)]
     count = min(head.shape_basis.shape[2], _IDENTITIES)
     basis = head.shape_basis[:, :, :count].astype(np.float64).reshape(-1, count)
-    # Coefficients are standard deviations in FLAME and metres in none: the ridge is for a millimetre at _SPREAD.
-    inverse = np.linalg.inv(basis.T @ basis + np.eye(count) * (1e-3 / _SPREAD) ** 2) if count else None
+    both = np.concatenate([basis, _small_moves(head.vertices)], 1)
+    # Millimetres at a coefficient of 1 hold the identity back, nothing the place.
+    ridge = np.diag(np.append(np.full(count, 1e-3**2), np.full(_MOVES, 1e-12)))
+    inverse = np.linalg.inv(both.T @ both + ridge)
     source = head.vertices
-    for _ in range(_ALTERNATIONS if count else 1):
+    for _ in range(_ROUNDS if count else 1):
         rotation, scale, place = fit_rotation(source, target)
         local = (target - place) @ rotation / scale
         if count:
-            source = head.vertices + (basis @ (inverse @ (basis.T @ (local - head.vertices).ravel()))).reshape(-1, 3)
+            identity = (inverse @ (both.T @ (local - head.vertices).ravel()))[:count]
+            source = head.vertices + (basis @ identity).reshape(-1, 3)
     misfit = float(np.sqrt(((source - local) ** 2).sum(1).mean()))
     if not misfit < _LIKE:
         raise TalkingEyesError(
@@ -126,6 +130,13 @@ def place_head(points: np.ndarray, head: HeadModel) -> Placement:
         rotation = nearby_axes(rotation, 10.0)
         place = target.mean(0) - scale * rotation @ source.mean(0)
     return Placement(rotation, scale, place, misfit)
+
+
+def _small_moves(points: np.ndarray) -> np.ndarray:
+    """(3 V, 7) what small turns, growth and shifts do to points (V, 3)."""
+    turns = np.cross(np.eye(3)[:, None], points[None])
+    shifts = np.broadcast_to(np.eye(3)[:, None], (3, *points.shape))
+    return np.concatenate([turns, points[None], shifts]).reshape(_MOVES, -1).T
 
 
 def _refuse(mesh: bpy.types.Object, head: HeadModel) -> None:

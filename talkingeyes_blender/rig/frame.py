@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from ..head.model import JOINTS
-from .head_rig import FLAME_TO_BLENDER, JOINTS_PROPERTY
+from .head_rig import FLAME_TO_BLENDER, JOINTS_PROPERTY, HeadRig
 from .points import flame_eyes
 
 # Where FLAME 2023 Open has its joints, metres, to the millimetre: enough to tell front, up and left.
@@ -17,6 +17,10 @@ _FLAME_JOINTS = {"jaw": (0.0, -0.016, -0.058), "left_eye": (0.032, 0.023, 0.024)
 _EXACT = 0.01
 """Largest misfit, as a part of the joints' spread, at which stored joints count as the same joints."""
 _SNAP_DEGREES = 30.0
+_EYE_DISTANCE = 0.0634
+"""Metres between the eyes of FLAME's template."""
+_SAME_UNIT = 1.3
+"""Within this factor of FLAME's a head is taken to be in metres: people differ, units differ by more."""
 
 
 def flame_frame(
@@ -43,6 +47,21 @@ def flame_frame(
         rotation, _ = _fit(np.array(list(_FLAME_JOINTS.values())), np.array([heads[j] for j in _FLAME_JOINTS]))
         return nearby_axes(rotation), False
     return FLAME_TO_BLENDER.copy(), True
+
+
+def unit_of(rig: HeadRig) -> float:
+    """How long a metre of the head is in the armature's frame: by the joints stored with a rig of ours, else by how far
+    apart the eyes are."""
+    bones = rig.armature.data.bones
+    heads = np.array([bones[rig.bones[j]].head_local for j in JOINTS if j in rig.bones], np.float64)
+    stored = rig.armature.data.get(JOINTS_PROPERTY)
+    if stored is not None and len(heads) == len(JOINTS) and len(stored) == 3 * len(JOINTS):
+        joints = np.reshape(np.array(stored[:], np.float64), (-1, 3))
+        return float(np.linalg.norm(heads - heads.mean(0)) / np.linalg.norm(joints - joints.mean(0)))
+    if "left_eye" not in rig.bones or "right_eye" not in rig.bones:
+        return 1.0
+    unit = float(np.linalg.norm(heads[-1] - heads[-2])) / _EYE_DISTANCE
+    return 1.0 if 1 / _SAME_UNIT < unit < _SAME_UNIT or not unit else unit
 
 
 def _from_eyes(centres: np.ndarray, pupils: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import TalkingEyesError
 from ..head.model import JOINTS, HeadModel
 from . import naming
+from .frame import unit_of
 from .head_rig import IDENTITY_PROPERTY, JOINTS_PROPERTY, REGRESSOR_PROPERTY, HeadRig
 from .lid_keys import remake_lid_keys
 from .parts import editing
@@ -28,7 +29,7 @@ def fit_to_face(context: bpy.types.Context, rig: HeadRig, head: HeadModel | None
     their directions, and takes, constraints and drivers stay. Lengths are in the armature's unit. The rig is to be
     found anew afterwards. All or nothing.
     """
-    wanted = regressed_joints(rig, head)
+    wanted, unit = regressed_joints(rig, head), unit_of(rig)
     bones = rig.armature.data.bones
     places = {j: np.array(bones[b].head_local, np.float64) for j, b in rig.bones.items()}
     moves = {joint: wanted[joint] - place for joint, place in places.items()}
@@ -48,7 +49,7 @@ def fit_to_face(context: bpy.types.Context, rig: HeadRig, head: HeadModel | None
                 bone.head, bone.tail = np.array(bone.head, np.float64) + move, tail
         if JOINTS_PROPERTY in rig.armature.data:
             joints = np.array([wanted[joint] for joint in JOINTS])
-            rig.armature.data[JOINTS_PROPERTY] = (joints @ rig.frame).ravel().tolist()
+            rig.armature.data[JOINTS_PROPERTY] = (joints @ rig.frame / unit).ravel().tolist()
     remake_lid_keys(rig)
     store_identity(rig.mesh)
     return max((float(np.linalg.norm(move)) for move in moves.values()), default=0.0)

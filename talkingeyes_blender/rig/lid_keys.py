@@ -14,15 +14,12 @@ from ..head import landmarks as flame
 from ..head.landmarks import eye_aspect_ratio
 from ..head.lids import lid_shapes, penetration
 from ..head.model import JOINTS, LEFT_EYE, LID_FOLLOW_DEGREES, RIGHT_EYE, HeadModel
+from .frame import unit_of
 from .head_rig import BLINK_PROPERTY, LIDS_FOLLOW_PROPERTY, LIDS_PROPERTY, HeadRig
 from .parts import BLINK_RANGE, LID_FOLLOW_RANGE, add_keys, set_key
 from .points import basis_points, is_flame, mesh_to_armature, rest_points
 
 NAMES = ("BlinkLeft", "BlinkRight", "LidFollowLeft", "LidFollowRight")
-_EYE_DISTANCE = 0.0634
-"""Metres between the eyes of FLAME's template."""
-_SAME_UNIT = 1.3
-"""Within this factor of FLAME's a head is taken to be in metres: people differ, units differ by more."""
 _NOTHING = 1e-5
 _SHUT, _DEEP = 0.05, 1e-4
 """Aspect ratio of a shut eye, and metres of lid in an eyeball, that a file's own lid keys may have on a new face."""
@@ -228,11 +225,7 @@ def _fits(rig: HeadRig) -> bool:
 def _linear(rig: HeadRig) -> np.ndarray:
     """(3, 3) from the mesh's frame to FLAME's in metres, to be multiplied from the right."""
     to_armature = mesh_to_armature(rig.armature, rig.mesh)
-    places = [np.array(rig.armature.data.bones[rig.bones[j]].head_local) for j in ("left_eye", "right_eye")]
-    unit = float(np.linalg.norm(places[0] - places[1])) / _EYE_DISTANCE
-    if 1 / _SAME_UNIT < unit < _SAME_UNIT or not unit:
-        unit = 1.0
-    return (rig.frame.T @ to_armature[:3, :3]).T / unit
+    return (rig.frame.T @ to_armature[:3, :3]).T / unit_of(rig)
 
 
 def _landmarks(rig: HeadRig) -> dict[str, np.ndarray] | None:

@@ -156,6 +156,7 @@ def clear(rig: HeadRig) -> int:
     for record in sorted(removed.values(), key=lambda r: r["number"], reverse=True):
         for owner, values in zip(owners(rig), record["before"], strict=False):
             restore_values(owner, values)
+        _restore_sliders(rig, record.get("sliders", {}))
     for owner in owners(rig):
         owner.update_tag()
     return len(removed)
@@ -219,7 +220,7 @@ def place(
         else:
             drop(clip)
     strip = None
-    track = next((t for t in data.nla_tracks if t.name == TRACK and not t.mute and _only_ours(t)), None)
+    track = next((t for t in data.nla_tracks if is_ours(t)), None)
     if track is not None:
         strip = _add_strip(track, action, slot, start, end, start, end)
     if strip is None:
@@ -263,8 +264,9 @@ def _cut(strip: bpy.types.NlaStrip, start: float, end: float) -> None:
         strip.frame_start_raw, strip.frame_end_raw = end, last
 
 
-def _only_ours(track: bpy.types.NlaTrack) -> bool:
-    return all(read_record(strip.action) is not None for strip in track.strips)
+def is_ours(track: bpy.types.NlaTrack) -> bool:
+    """Whether new takes go to a track."""
+    return track.name == TRACK and not track.mute and all(read_record(s.action) is not None for s in track.strips)
 
 
 # ------------------------------------------------------------------------------------------------- as it was before
@@ -314,6 +316,18 @@ def restore_values(owner: bpy.types.ID, values: Mapping[str, Any]) -> None:
             setattr(owner.path_resolve(holder), name, value)
         except ValueError:
             continue
+
+
+def _restore_sliders(rig: HeadRig, sliders: Mapping[str, list[float]]) -> None:
+    """Give sliders that a take has widened their range again, but for those that the user has changed since."""
+    for name, (low, high, *wide) in sliders.items():
+        key = rig.shape_keys.key_blocks.get(name) if rig.shape_keys is not None else None
+        if key is not None and all(map(_same, (key.slider_min, key.slider_max), wide)):
+            key.slider_min, key.slider_max = low, high
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) < 1e-5
 
 
 def _drop_empty(owner: bpy.types.ID) -> None:
