@@ -11,7 +11,9 @@ from mathutils import Euler, Quaternion
 
 from ..head import rotation
 from ..motion import Motion
+from .frame import unit_of
 from .head_rig import HeadRig
+from .points import key_points, mesh_to_armature
 
 BONE_PATHS = {"QUATERNION": ("rotation_quaternion", 4), "AXIS_ANGLE": ("rotation_axis_angle", 4)}
 _EULER_PATH = ("rotation_euler", 3)
@@ -22,8 +24,6 @@ _ASTRAY = 0.00005
 """Metres by which, half-way between two keys, skin may be off the turn that leads from one to the other."""
 _REACH = {"root": 0.3, "neck": 0.2, "jaw": 0.13, "left_eye": 0.014, "right_eye": 0.014}
 """Metres from a joint of FLAME's to the furthest skin that it moves: the shorter, the less an angle counts."""
-_FEATURE = 0.005
-"""The same for a pose corrective, whose keys move skin by up to 9 mm a unit."""
 _HALVINGS = 4
 _JUMP = 1.5
 """Radians from key to key at which Euler angles may have changed to the other way of writing a rotation."""
@@ -175,16 +175,27 @@ def _corrective_channels(rig: HeadRig, column: int, vectors: np.ndarray, frames:
     if not wanted:
         return []
     frames = np.asarray(frames, np.float64)
+    sizes = _sizes(rig, wanted)
     for _ in range(_HALVINGS):
         features = _features(vectors)
         middle = _middle(vectors)
-        error = np.abs((features[1:] + features[:-1]) / 2 - _features(middle)).max(1, initial=0)
-        wrong = np.flatnonzero(error > _FEATURE)
+        error = np.abs((features[1:] + features[:-1]) / 2 - _features(middle)) @ sizes
+        wrong = np.flatnonzero(error > _ASTRAY)
         if not len(wrong):
             break
         frames, vectors = _inserted(frames, vectors, wrong, middle)
     features = _features(vectors)
     return [key_channel(name, features[:, i], frames) for i, name in wanted]
+
+
+def _sizes(rig: HeadRig, wanted: list[tuple[int, str]]) -> np.ndarray:
+    """(9,) how far each corrective of a joint moves skin at most, metres of the head a unit."""
+    scale = abs(np.linalg.det(mesh_to_armature(rig.armature, rig.mesh)[:3, :3])) ** (1 / 3) / unit_of(rig)
+    sizes = np.zeros(9)
+    for i, name in wanted:
+        key = rig.shape_keys.key_blocks[name]
+        sizes[i] = scale * np.linalg.norm(key_points(key) - key_points(key.relative_key), axis=1).max()
+    return sizes
 
 
 def _features(vectors: np.ndarray) -> np.ndarray:
