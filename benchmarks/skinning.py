@@ -79,7 +79,7 @@ def flame_head(path: Path) -> HeadModel:
     """FLAME's mesh, weights and correctives, with smooth identity and expression shapes made here (its own are not in
     the file)."""
     head = read_head(path)
-    expressions, shapes = _smooth(head, 100, 0.002, 1), _smooth(head, 10, 0.003, 2)
+    expressions, shapes = _smooth(head, 100, 0.002, 0.03, 1), _smooth(head, 10, 0.002, 0.06, 2)
     return dataclasses.replace(
         head, name="FLAME", expression_basis=expressions, shape_basis=shapes, identity=basis_identity(expressions)
     )
@@ -222,15 +222,18 @@ def _with_keys_of(rig: HeadRig, head: HeadModel) -> HeadModel:
     return dataclasses.replace(head, lids=shapes("Blink"), lid_follow=shapes("LidFollow"))
 
 
-def _smooth(head: HeadModel, count: int, size: float, seed: int) -> np.ndarray:
-    """(V, 3, count) bumps of ``size`` metres that move the skin, not the eyeballs."""
+def _smooth(head: HeadModel, count: int, size: float, width: float, seed: int) -> np.ndarray:
+    """(V, 3, count) bumps of ``size`` metres in height and ``width`` across; eyeballs go along whole."""
     rng = np.random.default_rng(seed)
     skin = head.weights[:, 3:].sum(1) < 0.5
-    points = head.vertices[skin]
+    places = head.vertices.copy()
+    for joint in (3, 4):
+        places[head.weights[:, joint] > 0.5] = head.joints[joint]
     basis = np.zeros((len(head.vertices), 3, count), np.float32)
     for i in range(count):
-        bump = np.exp(-((points - points[rng.integers(len(points))]) ** 2).sum(1) / (2 * 0.03**2))
-        basis[skin, :, i] = bump[:, None] * rng.normal(0, size, 3)
+        middle = head.vertices[rng.choice(np.flatnonzero(skin))]
+        bump = np.exp(-((places - middle) ** 2).sum(1) / (2 * width**2))
+        basis[:, :, i] = bump[:, None] * rng.normal(0, size, 3)
     return basis
 
 

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import bpy
 import numpy as np
 
 from ..errors import TalkingEyesError
+from ..head.landmarks import lip_gap
 from ..head.model import JAW, JOINTS, NECK, HeadModel
 from . import naming
 from .build import mark
@@ -25,6 +27,8 @@ _LIKE = 0.012
 """Metres, root mean square: how far a mesh may be from the head model and still count as one of its faces."""
 _EXACT = 0.0005
 """Metres, root mean square, below which the fit is one of rounding and its rotation is taken as it is."""
+_OPEN, _UNLIKE = 0.004, 0.004
+"""Metres between lips, and root mean square from the head model, above which a face may not be at rest."""
 _ROUNDS, _IDENTITIES, _MOVES = 6, 100, 7
 """Rounds of fitting place and identity, with how many identity shapes; numbers of a place."""
 _PASSES = 40
@@ -54,7 +58,7 @@ def rig_bare_mesh(context: bpy.types.Context, mesh: bpy.types.Object, head: Head
     and lid keys are added where the mesh has none by these names. Joints lie where this face has them. If anything
     fails, the mesh is as it was before.
     """
-    _refuse(mesh, head)
+    _refuse(context, mesh, head)
     points = basis_points(mesh)
     placement = place_head(points, head)
     own = head if len(head.vertices) == len(points) else _extended(head, mesh, placement)
@@ -91,10 +95,12 @@ def rig_bare_mesh(context: bpy.types.Context, mesh: bpy.types.Object, head: Head
         else:
             drive_lids(rig)
         context.view_layer.update()
-        return find_rig(mesh)
+        rig = find_rig(mesh)
     except BaseException:
         undo()
         raise
+    doubts = tuple(_doubts(mesh, head, placement, points))
+    return dataclasses.replace(rig, report=dataclasses.replace(rig.report, obstacles=(*rig.report.obstacles, *doubts)))
 
 
 def place_head(points: np.ndarray, head: HeadModel) -> Placement:
@@ -107,7 +113,7 @@ def place_head(points: np.ndarray, head: HeadModel) -> Placement:
     """
     target = points[: len(head.vertices)]
     count = min(head.shape_basis.shape[2], _IDENTITIES)
-    basis = head.shape_basis[:, :, :count].astype(np.float64).reshape(-1, count)
+    basis = head.shape_basis[:, :, :count].astype(np.float64).reshape(head.vertices.size, count)
     both = np.concatenate([basis, _small_moves(head.vertices)], 1)
     # Millimetres at a coefficient of 1 hold the identity back, nothing the place.
     ridge = np.diag(np.append(np.full(count, 1e-3**2), np.full(_MOVES, 1e-12)))
@@ -132,6 +138,22 @@ def place_head(points: np.ndarray, head: HeadModel) -> Placement:
     return Placement(rotation, scale, place, misfit)
 
 
+def _doubts(mesh: bpy.types.Object, head: HeadModel, placement: Placement, points: np.ndarray) -> Iterator[str]:
+    """Sentences about a face that may not be at rest."""
+    if "face" in head.landmarks:
+        gap = lip_gap(placement.to_flame(points), head.landmarks) - lip_gap(head.vertices, head.landmarks)
+        if gap > _OPEN:
+            yield (
+                f"The mouth of '{mesh.name}' is open by {1e3 * gap:.0f} mm, and this is now its rest, so that its lips "
+                "will not meet. Build the rig round a face with its mouth shut."
+            )
+    if placement.misfit > _UNLIKE:
+        yield (
+            f"The face of '{mesh.name}' is {1e3 * placement.misfit:.0f} mm on average from any that '{head.name}' can "
+            "have. It may hold an expression, which is now its rest."
+        )
+
+
 def _small_moves(points: np.ndarray) -> np.ndarray:
     """(3 V, 7) what small turns, growth and shifts do to points (V, 3)."""
     turns = np.cross(np.eye(3)[:, None], points[None])
@@ -139,7 +161,7 @@ def _small_moves(points: np.ndarray) -> np.ndarray:
     return np.concatenate([turns, points[None], shifts]).reshape(_MOVES, -1).T
 
 
-def _refuse(mesh: bpy.types.Object, head: HeadModel) -> None:
+def _refuse(context: bpy.types.Context, mesh: bpy.types.Object, head: HeadModel) -> None:
     if mesh is None or mesh.type != "MESH":
         raise TalkingEyesError("No mesh is selected.", "Select the mesh of a head in FLAME's topology.")
     if not (mesh.is_editable and mesh.data.is_editable):
@@ -147,6 +169,8 @@ def _refuse(mesh: bpy.types.Object, head: HeadModel) -> None:
             f"'{mesh.name}' is linked from another file and cannot be rigged here.",
             "Make it local (Object > Relations > Make Local), or open its own file.",
         )
+    if mesh.name not in context.view_layer.objects:
+        raise TalkingEyesError(f"'{mesh.name}' is not in this scene's view layer.", "Show its collection first.")
     if any(m.type == "ARMATURE" and m.object is not None for m in mesh.modifiers):
         raise TalkingEyesError(f"The mesh '{mesh.name}' has an armature already.", "Choose it as the head.")
     count, wanted = len(mesh.data.vertices), len(head.vertices)
@@ -310,6 +334,7 @@ class _Undo:
         self.modifiers = {modifier.name for modifier in mesh.modifiers}
         self.groups = {group.name for group in mesh.vertex_groups}
         self.keys = {key.name for key in keys.key_blocks} if keys is not None else None
+        self.animated = keys is not None and keys.animation_data is not None
         self.points = coordinates(mesh.data.vertices)
         self.values = {name: getattr(mesh, name) for name in self._PROPERTIES}
         self.values["matrix_parent_inverse"] = mesh.matrix_parent_inverse.copy()
@@ -331,6 +356,8 @@ class _Undo:
             for key in [key for key in keys.key_blocks if key.name not in self.keys]:
                 key.driver_remove("value")
                 mesh.shape_key_remove(key)
+            if not self.animated:
+                keys.animation_data_clear()
         for owner, names in self.custom.items():
             for name in [name for name in owner.keys() if name not in names]:  # noqa: SIM118
                 del owner[name]
