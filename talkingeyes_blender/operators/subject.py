@@ -3,17 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import bpy
 
 from ..errors import TalkingEyesError
-from ..rig.find import find_rig
-from ..rig.head_rig import HeadRig
-from ..rig.strips import find_sound, list_sounds
-from ..rig.takes import Take, current_take
+
+if TYPE_CHECKING:
+    from ..rig.head_rig import HeadRig
+    from ..rig.takes import Take
 
 
 def head_of(context: bpy.types.Context) -> HeadRig:
     """Return the chosen head, or the selected one where none is chosen; raise TalkingEyesError if it is none."""
+    from ..rig.find import find_rig
+
     scene = context.scene
     chosen = scene.talkingeyes.rig or _selected(context)
     if chosen is None:
@@ -40,6 +44,8 @@ def why_no_head(context: bpy.types.Context) -> str | None:
 
 def take_of(context: bpy.types.Context) -> Take:
     """Return the head's take that plays now, else its newest; raise TalkingEyesError if there is none."""
+    from ..rig.takes import current_take
+
     rig = head_of(context)
     take = current_take(rig, context.scene.frame_current)
     if take is None:
@@ -57,6 +63,8 @@ def why_no_take(context: bpy.types.Context) -> str | None:
 
 def strip_of(context: bpy.types.Context) -> bpy.types.Strip:
     """Return the chosen sound strip, or the only one where none is chosen; raise TalkingEyesError if there is none."""
+    from ..rig.strips import find_sound, list_sounds
+
     scene = context.scene
     name, strips = scene.talkingeyes.strip, list_sounds(scene)
     if name:
