@@ -147,7 +147,7 @@ def test_gap_in_the_numbers_is_told(scene):
     mesh.shape_key_remove(mesh.data.shape_keys.key_blocks["Exp4"])
     rig = find_rig(mesh)
     assert rig.expression_keys[3] is None and rig.expressions == 8
-    assert any("1 numbers are missing" in text for text in rig.report.warnings)
+    assert any("1 number is missing" in text for text in rig.report.warnings)
 
 
 def test_face_among_other_meshes():

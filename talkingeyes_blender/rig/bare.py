@@ -128,8 +128,7 @@ def place_head(points: np.ndarray, head: HeadModel) -> Placement:
     misfit = float(np.sqrt(((source - local) ** 2).sum(1).mean()))
     if not misfit < _LIKE:
         raise TalkingEyesError(
-            f"The mesh has as many vertices as '{head.name}', but they are not in its order or not a face of its kind "
-            f"({1e3 * misfit:.0f} mm apart on average).",
+            f"The mesh has as many vertices as '{head.name}', but they are not in its order or not those of a face.",
             "Import it again with its vertices in their order (OBJ or PLY), without merging or splitting any.",
         )
     if misfit > _EXACT:
@@ -169,8 +168,8 @@ def _refuse(context: bpy.types.Context, mesh: bpy.types.Object, head: HeadModel)
             f"'{mesh.name}' is linked from another file and cannot be rigged here.",
             "Make it local (Object > Relations > Make Local), or open its own file.",
         )
-    if mesh.name not in context.view_layer.objects:
-        raise TalkingEyesError(f"'{mesh.name}' is not in this scene's view layer.", "Show its collection first.")
+    if mesh.name not in context.scene.objects:
+        raise TalkingEyesError(f"'{mesh.name}' is not in this scene.", "Link it to one of the scene's collections.")
     if any(m.type == "ARMATURE" and m.object is not None for m in mesh.modifiers):
         raise TalkingEyesError(f"The mesh '{mesh.name}' has an armature already.", "Choose it as the head.")
     count, wanted = len(mesh.data.vertices), len(head.vertices)

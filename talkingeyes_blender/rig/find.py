@@ -272,7 +272,8 @@ def _missing(rig: HeadRig) -> Iterator[Missing]:
         loss = "The rig has no expression keys (Exp1, Exp2, ...), so only jaw, head and eyes will move."
         yield Missing("expressions", loss, "Build a rig from a FLAME file to get them.")
     if gaps:
-        loss = f"{gaps} numbers are missing between {keys[0]} and {keys[-1]}; these will not move."
+        those = "number is missing" if gaps == 1 else "numbers are missing"
+        loss = f"{gaps} {those} between {keys[0]} and {keys[-1]}, and will not move."
         yield Missing(f"{gaps} expressions", loss)
     if not all(rig.blink_keys):
         yield Missing("lids", mend="Make lid keys.")
