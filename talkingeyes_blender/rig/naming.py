@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -137,9 +138,10 @@ def _namespace(name: str) -> str:
 
 def _local(name: str) -> str:
     """A name without the namespaces of Maya (head:jaw, group|jaw)."""
-    return re.split(r"[:|]", name)[-1]
+    return name.rpartition(":")[2].rpartition("|")[2]
 
 
+@functools.lru_cache(4096)
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", _COPY.sub("", _local(name)).lower())
 
@@ -148,7 +150,13 @@ def _numbered(pattern: re.Pattern, names: Iterable[str]) -> dict[int, str]:
     """Names by the number in them; of several with one number the plainest (the shortest, then the first)."""
     numbered: dict[int, str] = {}
     for name in sorted(names, key=len):
-        match = pattern.match(_COPY.sub("", _local(name)))
-        if match:
-            numbered.setdefault(int(match[1]), name)
+        number = _number(pattern, name)
+        if number is not None:
+            numbered.setdefault(number, name)
     return numbered
+
+
+@functools.lru_cache(4096)  # a panel asks at every redraw
+def _number(pattern: re.Pattern, name: str) -> int | None:
+    match = pattern.match(_COPY.sub("", _local(name)))
+    return int(match[1]) if match else None
