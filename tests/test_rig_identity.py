@@ -23,6 +23,7 @@ from _rigs import (  # noqa: E402
     largest_error,
     random_motion,
 )
+from _scene import scene_hash  # noqa: E402
 
 from benchmarks import skinning  # noqa: E402
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
@@ -250,7 +251,8 @@ def test_blinks_by_expressions_are_the_other_way(scene):
     """With the setting on the mesh, its lid keys keep still and expressions that shut the eyes do it."""
     head = load_standin()
     rig = build_head(bpy.context, head)
-    rig.mesh["talkingeyes_blink_by"] = "EXPRESSIONS"
+    assert rig.mesh["talkingeyes_blink_by_expressions"] is False
+    rig.mesh["talkingeyes_blink_by_expressions"] = True
     rig = find_rig(rig.mesh)
     assert rig.blink_keys == (None, None)
     still = {"expression": np.zeros((2, head.expressions)), "jaw": np.zeros((2, 3)), "head": np.zeros((2, 3))}
@@ -289,12 +291,16 @@ def test_lid_keys_are_refused_in_words():
 
 def test_a_failure_takes_the_lid_keys_away_again(monkeypatch):
     mesh = foreign_with_landmarks(tiny_head())
-    before = file_dump()
+    bpy.context.view_layer.update()
+    before = scene_hash()
 
-    def fail(_rig):
+    def fail(*_):
         raise MemoryError("full")
 
-    monkeypatch.setattr(lid_keys, "drive_lids", fail)
-    with pytest.raises(MemoryError):
-        make_lid_keys(find_rig(mesh))
-    assert file_dump() == before
+    for name in ("drive_lids", "_rotation"):
+        with monkeypatch.context() as patch:
+            patch.setattr(lid_keys, name, fail)
+            with pytest.raises(MemoryError):
+                make_lid_keys(find_rig(mesh))
+        bpy.context.view_layer.update()
+        assert scene_hash() == before

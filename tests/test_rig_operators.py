@@ -111,3 +111,14 @@ def test_fit_moves_the_joints_of_the_stand_in():
     assert any("Fit the rig to the face" in text for text in find_rig(mesh).report.warnings)
     assert bpy.ops.talkingeyes.fit_rig() == {"FINISHED"}
     assert not find_rig(mesh).report.warnings
+
+
+def test_the_lids_settings_are_offered():
+    bpy.ops.talkingeyes.add_standin()
+    mesh = bpy.context.scene.talkingeyes.rig
+    offered = {text: (owner, name) for owner, name, text in subject.lid_settings(bpy.context)}
+    assert set(offered) == {"Lids Follow", "By Expressions"}
+    owner, name = offered["Lids Follow"]
+    assert owner == mesh.parent and owner[name] == 1.0
+    owner, name = offered["By Expressions"]
+    assert owner == mesh and owner[name] is False

@@ -46,6 +46,15 @@ def bare_mesh(context: bpy.types.Context) -> bpy.types.Object | None:
     return chosen
 
 
+def lid_settings(context: bpy.types.Context) -> list[tuple[bpy.types.Object, str, str]]:
+    """(object, custom property, label) of what the chosen head lets one set about its lids."""
+    from ..rig.head_rig import BLINK_PROPERTY, LIDS_FOLLOW_PROPERTY
+
+    rig = head_of(context)
+    settings = ((rig.armature, LIDS_FOLLOW_PROPERTY, "Lids Follow"), (rig.mesh, BLINK_PROPERTY, "By Expressions"))
+    return [(owner, name, text) for owner, name, text in settings if owner is not None and name in owner]
+
+
 def why_no_head(context: bpy.types.Context) -> str | None:
     try:
         head_of(context)

@@ -92,6 +92,9 @@ class EyesPanel(Tab, bpy.types.Panel):
         layout.prop(settings, "blink_preset", text="Blinks")
         if settings.blink_preset == "CUSTOM":
             layout.prop(settings, "blink_rate", text="A Minute")
+        if subject.why_no_head(context) is None:
+            for owner, name, text in subject.lid_settings(context):
+                layout.prop(owner, f'["{name}"]', text=text)
 
 
 class WorkerPanel(Tab, bpy.types.Panel):

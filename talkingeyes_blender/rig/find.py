@@ -157,7 +157,7 @@ def _keys(
             correctives[int(part.removeprefix("Pose")) - 1] = name
         else:
             blinks[int(part == "BlinkRight")] = name
-    if mesh is not None and mesh.get(BLINK_PROPERTY) == "EXPRESSIONS":
+    if mesh is not None and mesh.get(BLINK_PROPERTY):
         blinks = [None, None]
     return tuple(expressions), correctives, (blinks[0], blinks[1])
 

@@ -38,7 +38,7 @@ def make_lid_keys(rig: HeadRig) -> tuple[str, ...]:
     displacements = _displacements(rig)
     keys = rig.shape_keys
     taken = [name for name in NAMES if keys is not None and name in keys.key_blocks]
-    if taken and rig.mesh.get(BLINK_PROPERTY) != "EXPRESSIONS":
+    if taken and not rig.mesh.get(BLINK_PROPERTY):
         raise TalkingEyesError(
             f"'{rig.name}' has a shape key '{taken[0]}' that is in the way.", "Rename it, or delete it."
         )
@@ -47,6 +47,8 @@ def make_lid_keys(rig: HeadRig) -> tuple[str, ...]:
             f"'{rig.name}' has lid keys, but is set to shut its lids by expressions.", "Set it to shut them by keys."
         )
     limits = (BLINK_RANGE, BLINK_RANGE, LID_FOLLOW_RANGE, LID_FOLLOW_RANGE)
+    custom = {owner: set(owner.keys()) for owner in (rig.mesh, rig.mesh.data, rig.armature)}
+    animated = keys is not None and keys.animation_data is not None
     made = []
     try:
         made = add_keys(rig.mesh, zip(NAMES, displacements, limits, strict=True))
@@ -54,7 +56,15 @@ def make_lid_keys(rig: HeadRig) -> tuple[str, ...]:
         drive_lids(rig)
     except BaseException:
         for key in made:
+            key.driver_remove("value")
             rig.mesh.shape_key_remove(key)
+        if keys is None and rig.shape_keys is not None:
+            rig.mesh.shape_key_clear()
+        elif keys is not None and not animated:
+            keys.animation_data_clear()
+        for owner, names in custom.items():
+            for name in set(owner.keys()) - names:
+                del owner[name]
         raise
     return NAMES
 
@@ -121,6 +131,11 @@ def drive_lids(rig: HeadRig) -> None:
     kind that Blender evaluates itself, so that it works in files whose scripts are not trusted.
     """
     keys, armature = rig.shape_keys, rig.armature
+    if BLINK_PROPERTY not in rig.mesh:
+        rig.mesh[BLINK_PROPERTY] = False
+        rig.mesh.id_properties_ui(BLINK_PROPERTY).update(
+            default=False, description="Shut the lids by the head's expressions, and keep its lid keys still"
+        )
     if LIDS_FOLLOW_PROPERTY not in armature:
         armature[LIDS_FOLLOW_PROPERTY] = 1.0
         armature.id_properties_ui(LIDS_FOLLOW_PROPERTY).update(
