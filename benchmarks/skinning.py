@@ -65,6 +65,7 @@ def cases() -> Iterator[Case]:
         yield Case(f"bones rolled, {mode}", lambda head: _foreign(head, twisted=True), mode)
         yield Case(f"moved, turned, 10 times as large, {mode}", _placed, mode)
         yield Case(f"all of these, {mode}", lambda head: _placed(head, axes=Y_UP, twisted=True), mode)
+    yield Case("mesh in centimetres and Y up in an armature in metres and Z up", _as_from_fbx)
     yield Case("bare mesh, rigged by us", _bare)
     yield Case("with another identity, fitted", _other_identity)
 
@@ -163,6 +164,16 @@ def _placed(head: HeadModel, **options) -> tuple[HeadRig, HeadModel]:
     rig.armature.matrix_world = _PLACE
     bpy.context.view_layer.update()
     return find_rig(rig.mesh), head
+
+
+def _as_from_fbx(head: HeadModel) -> tuple[HeadRig, HeadModel]:
+    """A mesh whose object is turned and scaled against its armature."""
+    mesh = foreign_rig(head)
+    mesh["talkingeyes_head_model"] = head.identity
+    own = Matrix.LocRotScale(Vector((0, 0, 0.5)), Euler((np.pi / 2, 0, 0)), Vector((0.01, 0.01, 0.01)))
+    mesh.data.transform(own.inverted(), shape_keys=True)
+    mesh.matrix_local = own
+    return _with_lids(mesh), head
 
 
 def _with_lids(mesh: bpy.types.Object) -> HeadRig:
