@@ -254,6 +254,8 @@ def test_closed_holes_move_with_their_rims(flame, scene):
     points = np.concatenate([flame.vertices, flame.vertices[np.unique(low)].mean(0)[None]])
     faces = [list(map(int, f[f >= 0])) for f in flame.faces] + [[int(a), int(b), 5023] for a, b in low]
     mesh = bare_mesh(points, faces)
+    assert inspect_rig(mesh).family is Family.BARE
+    assert inspect_rig(bare_mesh(points[::-1], [])).family is Family.OTHER
     rig = rig_bare_mesh(bpy.context, mesh, flame)
     motion = random_motion(flame, 3, seed=4)
     write_take(rig, motion, scene=scene, start_frame=1)

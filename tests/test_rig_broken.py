@@ -342,6 +342,19 @@ def test_what_may_not_be_seen_is_told(scene, spoil, sentence):
     assert sentence in take.warnings
 
 
+def test_a_changed_rotation_mode_is_told(scene):
+    rig = find_rig(foreign())
+    write_take(rig, random_motion(HEAD, 3), scene=scene)
+    assert not any("rotation mode" in text for text in find_rig(rig.mesh).report.warnings)
+    rig.armature.pose.bones["jaw"].rotation_mode = "AXIS_ANGLE"
+    assert (
+        "The rotation mode of the bone 'jaw' was changed to AXIS_ANGLE since the take 'TalkingEyes Foreign seed 0' was "
+        "written, so the take does not turn it. Change it back, or generate again."
+    ) in find_rig(rig.mesh).report.warnings
+    take = write_take(find_rig(rig.mesh), random_motion(HEAD, 3), scene=scene)
+    assert not any("rotation mode" in text for text in (*take.warnings, *find_rig(rig.mesh).report.warnings))
+
+
 def test_locked_bones_and_odd_modes_are_no_fault(scene):
     """Locks hold the user's hand, not curves; all eight rotation modes are written."""
     for mode in ("QUATERNION", "AXIS_ANGLE", "XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX"):

@@ -17,6 +17,7 @@ from .points import key_points, mesh_to_armature
 
 BONE_PATHS = {"QUATERNION": ("rotation_quaternion", 4), "AXIS_ANGLE": ("rotation_axis_angle", 4)}
 _EULER_PATH = ("rotation_euler", 3)
+ROTATION_PATHS = (*(path for path, _ in BONE_PATHS.values()), _EULER_PATH[0])
 _NECK_COLUMN, _JAW_COLUMN, _EYES_COLUMN = 0, 9, 18
 _COEFFICIENT_LIMIT = 10.0
 """Blender's own limit of a shape key's slider."""

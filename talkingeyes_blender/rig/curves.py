@@ -20,6 +20,7 @@ from . import compat
 from .blinks import blink_expressions
 from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_paths, motion_channels
 from .head_rig import HeadRig
+from .obstacles import dead_curves
 from .takes import (
     TAKE_PROPERTY,
     Take,
@@ -87,7 +88,9 @@ def write_take(
         raise TalkingEyesError(
             f"Nothing of the motion can be written to '{rig.name}'.", "Switch on a part that this rig can move."
         )
-    warnings = (*rig.report.warnings, *_warnings(rig, motion, parts, shut, channels, frames[0], frames[-1]))
+    mended = set(dead_curves(rig))
+    known = [text for text in rig.report.warnings if text not in mended]
+    warnings = (*known, *_warnings(rig, motion, parts, shut, channels, frames[0], frames[-1]))
     record = {
         "id": uuid.uuid4().hex,
         "number": max((take.number for take in takes(rig)), default=0) + 1,

@@ -9,8 +9,11 @@ import bpy
 import numpy as np
 
 from ..errors import TalkingEyesError
+from . import compat
+from .channels import ROTATION_PATHS, bone_path, rotation_path
 from .head_rig import HeadRig
 from .points import mesh_to_armature
+from .takes import clips
 
 _FLAT = 1e-6
 _HANGING = ("jaw", "left_eye", "right_eye")
@@ -49,6 +52,7 @@ def _of_armature(rig: HeadRig) -> Iterator[str]:
         yield f"The armature '{armature.name}' is in its rest position, so no bone moves. Switch it to Pose Position."
     if np.linalg.det(np.array(armature.matrix_world, np.float64)[:3, :3]) < 0:
         yield f"'{armature.name}' has a negative scale, so its left is seen on the right. Apply the scale."
+    yield from dead_curves(rig)
     neck = rig.bones.get("neck")
     for joint in _HANGING:
         name = rig.bones.get(joint)
@@ -68,6 +72,27 @@ def _of_armature(rig: HeadRig) -> Iterator[str]:
             yield (
                 f"The bone '{name}' has the constraint '{limits[0]}', which may hide its part of the take. "
                 "It was left as it is; mute it if the bone does not move."
+            )
+
+
+def dead_curves(rig: HeadRig) -> Iterator[str]:
+    """Takes whose curves turn a bone in another rotation mode than it is in now."""
+    bones = rig.armature.pose.bones
+    paths = {}
+    for name in dict.fromkeys(rig.bones.values()):
+        path, _ = rotation_path(bones[name])
+        every = {bone_path(name, other): other for other in ROTATION_PATHS if other != path}
+        paths.update(dict.fromkeys(every, name))
+    for clip in clips(rig.armature):
+        if not clip.plays:
+            continue
+        curves = compat.Curves(clip.strip.action, compat.slot_of(clip.strip))
+        dead = {paths[curve.data_path] for curve in curves if curve.data_path in paths}
+        for name in sorted(dead):
+            yield (
+                f"The rotation mode of the bone '{name}' was changed to {bones[name].rotation_mode} since the take "
+                f"'{clip.strip.action.name}' was written, so the take does not turn it. Change it back, or generate "
+                "again."
             )
 
 

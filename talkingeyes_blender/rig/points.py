@@ -9,6 +9,9 @@ import numpy as np
 from ..head import landmarks as flame
 from . import naming
 
+_MOST_ADDED = 0.2
+"""Vertices that a FLAME mesh may have beyond FLAME's, as a part of these."""
+
 
 def basis_points(mesh: bpy.types.Object) -> np.ndarray:
     """(V, 3) vertices of a mesh without any shape key, in the mesh's own frame."""
@@ -44,8 +47,22 @@ def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def is_flame(mesh: bpy.types.Object) -> bool:
-    """Whether a mesh has FLAME's vertices (perhaps with teeth after them); its faces may have been changed."""
-    return len(mesh.data.vertices) in (flame.FLAME_VERTICES, flame.FLAME_WITH_TEETH)
+    """Whether a mesh has FLAME's vertices, perhaps with teeth or with what closes its holes after them; its faces may
+    have been changed. Other numbers than the usual ones count if the eyeballs lie where FLAME has them."""
+    count = len(mesh.data.vertices)
+    if count in (flame.FLAME_VERTICES, flame.FLAME_WITH_TEETH):
+        return True
+    if not flame.FLAME_VERTICES < count <= (1 + _MOST_ADDED) * flame.FLAME_VERTICES:
+        return False
+    points = basis_points(mesh)
+    for side, pupil in zip(("left", "right"), flame.FLAME_PUPILS, strict=True):
+        ball = points[flame.FLAME_EYEBALLS[side]]
+        system = np.concatenate([2 * ball, np.ones((len(ball), 1))], 1)
+        centre = np.linalg.lstsq(system, (ball**2).sum(1), rcond=None)[0][:3]
+        distances = np.linalg.norm(ball - centre, axis=1)
+        if distances.min() < 0.75 * distances.max() or np.linalg.norm(points[pupil] - centre) < 0.75 * distances.max():
+            return False
+    return True
 
 
 def flame_eyes(armature: bpy.types.Object, mesh: bpy.types.Object) -> tuple[np.ndarray, np.ndarray] | None:
