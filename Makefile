@@ -54,6 +54,7 @@ starter: setup
 bench: setup
 	$(RUN) -m benchmarks.generation
 	$(RUN) -m benchmarks.curves
+	$(RUN) -m benchmarks.skinning
 	$(RUN) -m benchmarks.enable
 
 clean:
