@@ -14,6 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import TalkingEyesError
+from .evaluation.cli import NAMES as EVALUATION
+from .evaluation.cli import add_commands
 
 STAGES = ("gaze-vqvae", "speech-to-gaze", "face")
 
@@ -51,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m talkingeyes_blender.training",
         description="Train the generators on a dataset in the layout of docs/data.md. 'corpus' makes a synthetic one.",
     )
-    names = "corpus | import | check-data | gaze-vqvae | speech-to-gaze | face | export"
-    commands = parser.add_subparsers(required=True, metavar=names)
+    names = ("corpus", "import", "check-data", *STAGES, "export", *EVALUATION)
+    commands = parser.add_subparsers(required=True, metavar=" | ".join(names))
     for stage in STAGES:
         command = commands.add_parser(stage, help=f"train the stage '{stage}'; the same command resumes it")
         command.add_argument("--data", type=Path, required=True, help="dataset folder")
@@ -76,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--temperature", type=float, default=1.0)
     export.add_argument("--top-k", type=int, default=0)
     export.set_defaults(run=_export)
+    add_commands(commands)
     return parser
 
 
