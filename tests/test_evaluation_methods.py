@@ -47,7 +47,7 @@ TINY = settings.Setting(
         loop=dataclasses.replace(LOOP, ema=0.9),
     ),
     gaze_vae=GazeVAEConfig(speech_dim=16, latent=4, dim=16, layers=1, hidden=16),
-    likelihood=1.0, sequences=3, clips=2, takes=2, frames=60, codes=(16, 24, 12, 8),
+    sequences=3, clips=2, takes=2, frames=60, codes=(16, 24, 12, 8),
 )  # fmt: skip
 
 
@@ -173,7 +173,7 @@ class TestVariants:
         terms = training.losses(training.batch(np.random.default_rng(0)), 0, torch.Generator().manual_seed(0))
         terms["total"].backward()
         without = {n for n, p in training.networks.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
-        # The paper's losses have no likelihood of gaze, so its sharpness is not learned; a head knows no head before it.
+        # The paper's losses have no likelihood of gaze, whose sharpness is not learned; a head knows no head before it.
         assert without <= {"gaze_decoder.log_sharpness", "head_decoder.embed_head.weight"}
         assert all(p.grad is None for p in codes["gaze_vqvae"].parameters())
 
