@@ -80,7 +80,7 @@ def _small() -> Setting:
             model=GazeVQVAEConfig(dim=96, layers=2, hidden=192, code_dim=code),
             loop=LoopConfig(
                 steps=1000, batch=16, frames=125, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
-                validate_every=300,
+                validate_every=250, save_every=100,
             ),
         ),
         stage_two=SpeechToGazeStage(
@@ -91,13 +91,13 @@ def _small() -> Setting:
             own_passes=2,
             loop=LoopConfig(
                 steps=600, batch=12, frames=250, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
-                validate_every=200,
+                validate_every=200, save_every=100,
             ),
         ),
         correlation=CorrelationStage(
             loop=LoopConfig(
                 steps=600, batch=24, learning_rate=1e-3, warmup=50, final_rate=0.05, weight_decay=0.05, ema=0.98,
-                validate_every=200,
+                validate_every=200, save_every=100,
             )
         ),
         gaze_vae=GazeVAEConfig(speech_dim=speech, dim=96, layers=2, hidden=192, latent=32, knot_every=_WINDOW),
