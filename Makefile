@@ -72,6 +72,8 @@ reproduce-report: setup
 bench: setup
 	$(RUN) -m benchmarks.generation
 	$(RUN) -m benchmarks.curves
+	$(RUN) -m benchmarks.skinning
+	$(RUN) -m benchmarks.enable
 
 clean:
 	rm -rf $(VENV) out dist build

@@ -152,7 +152,7 @@ class TestCascade:
     def test_with_a_given_head_the_papers_gaze_is_fixed(self, clips):
         method = random_cascade("vae", "vqvae")
         made = method.takes(clips[0].speech, [0, 1], head=clips[0].head)
-        np.testing.assert_array_equal(made.eyes[0], made.eyes[1])
+        np.testing.assert_allclose(made.eyes[0], made.eyes[1], atol=1e-6)
         np.testing.assert_array_equal(made.head[1], clips[0].head.astype(np.float32))
 
     def test_what_is_missing_is_named(self):
@@ -173,7 +173,7 @@ class TestVariants:
         terms = training.losses(training.batch(np.random.default_rng(0)), 0, torch.Generator().manual_seed(0))
         terms["total"].backward()
         without = {n for n, p in training.networks.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
-        # The paper's losses have no likelihood of gaze, whose sharpness is not learned; a head knows no head before it.
+        # The paper's losses have no likelihood of gaze, so its sharpness is not learned; a head knows none before it.
         assert without <= {"gaze_decoder.log_sharpness", "head_decoder.embed_head.weight"}
         assert all(p.grad is None for p in codes["gaze_vqvae"].parameters())
 

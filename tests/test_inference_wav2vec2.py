@@ -13,6 +13,7 @@ from _bundles import tiny_networks
 
 from talkingeyes_blender.errors import TalkingEyesError
 from talkingeyes_blender.head import arkit
+from talkingeyes_blender.inference import wav2vec2_encoder
 from talkingeyes_blender.inference.bundle import load_bundle, save_bundle
 from talkingeyes_blender.inference.encoders import build_encoder
 from talkingeyes_blender.inference.wav2vec2_encoder import Wav2Vec2Encoder, Wav2Vec2EncoderConfig
@@ -90,8 +91,24 @@ def test_a_clip_within_a_window_is_encoded_whole_and_a_longer_one_in_windows(enc
     windowed = encoder.encode(samples, ticks.append)
     assert windowed.shape == whole.shape and ticks == [12, 24, 36, 48, 50]
     assert rows == [20, 28, 28, 22, 10], "no window sees more than its margins"
-    # Its attention and its first layer's statistics differ by window; its features are of the same kind.
+    # Its attention differs by window; its features are of the same kind.
     assert torch.nn.functional.cosine_similarity(windowed, whole, dim=-1).min() > 0.9
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("frames", [11, 50, 53])
+def test_the_front_end_in_pieces_is_that_of_the_whole_clip(monkeypatch, norm, frames):
+    torch.manual_seed(3)
+    encoder = Wav2Vec2Encoder(Wav2Vec2EncoderConfig(layout=LAYOUT | {"feat_extract_norm": norm})).eval()
+    samples = 0.3 + speech(640 * frames) * torch.linspace(0, 3, 640 * frames)  # what comes early says little of levels
+    with torch.inference_mode():
+        whole = encoder.prepare(samples[None])
+        monkeypatch.setattr(wav2vec2_encoder, "_PIECE", 10)
+        front, heard = encoder.model.feature_extractor.forward, []
+        monkeypatch.setattr(encoder.model.feature_extractor, "forward", lambda x: heard.append(x.shape) or front(x))
+        pieces = encoder.prepare(samples[None])
+    assert whole.std() > 1e-3 and not heard, "the whole clip was not run at once"
+    assert torch.allclose(pieces, whole, atol=1e-4 * float(whole.abs().max()))
 
 
 def test_the_front_end_can_be_frozen(folder):

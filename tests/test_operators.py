@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -330,6 +332,40 @@ def test_files_that_are_no_head_are_not_built(scene, tmp_path, content):
 def test_a_sound_that_turned_into_text(ready, speech):
     speech.write_text("words, words, words\n" * 99)
     assert f"{speech} is a text" in refusal(bpy.ops.talkingeyes.generate)
+
+
+def test_a_sound_that_turned_empty(ready, speech):
+    speech.write_bytes(b"")
+    assert f"{speech} is empty" in refusal(bpy.ops.talkingeyes.generate)
+
+
+def test_samples_that_are_not_numbers(scene, tmp_path):
+    samples = np.zeros(RATE, "<f4")
+    samples[RATE // 2] = np.nan
+    path, size = tmp_path / "nan.wav", samples.nbytes
+    form = struct.pack("<IHHIIHH", 16, 3, 1, RATE, 4 * RATE, 4, 32)  # 32-bit floats, mono
+    riff = b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + form
+    path.write_bytes(riff + b"data" + struct.pack("<I", size) + samples.tobytes())
+    bpy.ops.talkingeyes.import_audio(filepath=str(path))
+    bpy.ops.talkingeyes.add_standin()
+    said = refusal(bpy.ops.talkingeyes.generate)
+    assert str(path) in said and "not numbers" in said
+
+
+def test_a_pickle_that_wants_to_run_something(scene, tmp_path):
+    path, witness = tmp_path / "flame.pkl", tmp_path / "witness"
+    path.write_bytes(pickle.dumps(_Hostile(str(witness))))
+    said = refusal(bpy.ops.talkingeyes.build_flame, filepath=str(path))
+    assert "os.mkdir" in said or "posix.mkdir" in said or "nt.mkdir" in said, said
+    assert not witness.exists()
+
+
+class _Hostile:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
 
 
 def test_a_sound_that_is_gone(ready, speech):

@@ -189,7 +189,7 @@ def test_a_failed_build_leaves_nothing(monkeypatch):
     def fail(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(build, "_drive_lids", fail)
+    monkeypatch.setattr(build, "drive_lids", fail)
     with pytest.raises(RuntimeError, match="no"):
         build_head(bpy.context, tiny_head())
     assert file_dump() == before

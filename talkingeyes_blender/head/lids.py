@@ -31,6 +31,8 @@ _PLATE = 0.16
 """How far along the skin a lid is stiff and goes along whole, in radii of the eyeball."""
 _DEPTH = 0.9
 """How far in front of the eyeball skin still goes along, in its radii."""
+_UNREACHED = 1e3
+"""Metres along the skin to parts that hang together with no lid, such as lashes or a tear line."""
 _STEPS = np.array([0.25, 0.5, 0.75, 1.0])
 _SAMPLES = np.array([[i, j, 4 - i - j] for i in range(5) for j in range(5 - i)]) / 4.0
 
@@ -141,6 +143,7 @@ class _Eye:
         halves.sort(key=lambda half: -place[half, 1].mean())
         lengths = np.linalg.norm(self.points[self.edges[:, 0]] - self.points[self.edges[:, 1]], axis=1)
         distances = np.stack([_distances(half, self.edges, lengths, len(self.points)) for half in halves])
+        distances = np.minimum(distances, _UNREACHED)
         # What lies as near to one lid as to the other, beyond the corners, belongs to both by half.
         own = 1 - _fall(distances[::-1] / np.maximum(distances.sum(0), 1e-9))
         along_skin = np.maximum(distances / self.radius - _PLATE, 0)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from .stepping import Affine, CausalSteps
 from .transformer import CausalTransformer
 
 
@@ -82,17 +83,18 @@ class FaceDecoder(nn.Module):
         frames, radius = speech.shape[1], self.config.radius
         if style is None:
             style = speech.new_ones(len(speech), self.config.styles)
-        style = self.style_of(style)
-        state = self.stack.begin()
+        style = self.style_of(style)[:, 0]
+        steps, read = CausalSteps(self.stack, len(speech)), Affine(self.out)
+        embed = Affine(self.embed_past_motion)
         out = speech.new_empty(len(speech), frames, self.config.expressions + 3)
         query = style
         for first in range(0, frames, block):
             low, high = max(0, first - radius), min(frames, first + block + radius)
-            remembered = self.stack.remember(self.embed_speech(speech[:, low:high]))
+            steps.remember(self.embed_speech(speech[:, low:high]))
             for t in range(first, min(first + block, frames)):
-                frame = self.out(self.stack(query, remembered, t - low, state)) * self.scale + self.mean
-                out[:, t : t + 1] = frame
-                query = self.embed(frame, style)
+                normalised = read(steps(query, t - low))
+                out[:, t] = normalised * self.scale + self.mean
+                query = embed(normalised) + style
             if tick:
                 tick(min(first + block, frames))
         return out

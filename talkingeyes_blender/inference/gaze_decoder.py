@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .gaze_vqvae import GazeVQVAE
+from .stepping import Affine, CausalSteps
 from .transformer import CausalTransformer
 
 
@@ -40,6 +42,9 @@ class GazeDecoderConfig:
     channels: int = 6
     """Width of the motion that is decoded: 6 for the eyes."""
 
+
+_DRAWN_AHEAD = 1 << 18
+"""Numbers that are drawn at a time."""
 
 _SHARPNESS_PACE = 10.0
 """The sharpness is learned as a tenth of its logarithm: at the networks' learning rate it would else hardly move."""
@@ -138,13 +143,17 @@ class GazeDecoder(nn.Module):
         """By how much a code's log-likelihood falls for each unit of squared distance."""
         return (_SHARPNESS_PACE * self.log_sharpness).exp()
 
-    def logits(self, features: Tensor, hidden: Tensor, vqvae: GazeVQVAE, norms: Tensor | None = None) -> Tensor:
+    def logits(self, features: Tensor, hidden: Tensor, vqvae: GazeVQVAE) -> Tensor:
         """Log-likelihood (..., N), up to a constant, of each code: by its scaled squared distance, and by ``jumps``.
 
         The paper takes the code nearest to the feature; this is what sampled codes and their likelihood loss stand on.
         """
-        near = -self.sharpness() * vqvae.distances(features, norms)
-        return torch.logaddexp(near.float(), self.jump(hidden).float()) if self.config.jumps else near
+        return self.likelihood(vqvae.distances(features), self.jump(hidden) if self.config.jumps else None)
+
+    def likelihood(self, distances: Tensor, jumps: Tensor | None) -> Tensor:
+        """What ``logits`` returns, from the squared distances (..., N) and the part for jumps (..., N)."""
+        near = -self.sharpness() * distances
+        return near if jumps is None else torch.logaddexp(near.float(), jumps.float())
 
     @torch.inference_mode()
     def generate(
@@ -165,41 +174,65 @@ class GazeDecoder(nn.Module):
             block: frames whose keys and values are laid out at a time, which bounds the memory.
             tick: called with the number of frames done, now and then.
         """
-        frames, radius = speech.shape[1], self.config.radius
-        state, motion_state = self.stack.begin(), vqvae.begin()
-        norms = vqvae.code_norms()
-        out = speech.new_empty(len(speech), frames, self.config.channels)
-        query, code = self.start.expand(len(speech), 1, -1), None
+        batch, frames, radius = len(speech), speech.shape[1], self.config.radius
+        steps, decode = CausalSteps(self.stack, batch), vqvae.decode_steps(batch)
+        features, embed_eyes = Affine(self.out), Affine(self.embed_eyes)
+        jump = Affine(self.jump) if self.config.jumps else None
+        by_code = self.embed_code(vqvae.codebook / self.code_scale) if self.config.past == "code" else None
+        distances_of = vqvae.code_distances()
+        out = speech.new_empty(batch, frames, self.config.channels)
+        query, code = self.start.expand(batch, -1), None
         for first in range(0, frames, block):
             low, high = max(0, first - radius), min(frames, first + block + radius)
-            remembered = self.stack.remember(self.memory(speech[:, low:high], head[:, low:high]))
+            steps.remember(self.memory(speech[:, low:high], head[:, low:high]))
             for t in range(first, min(first + block, frames)):
-                hidden = self.stack(query, remembered, t - low, state)
-                feature = self.predict(hidden, code)
+                hidden = steps(query, t - low)
+                feature = features(hidden) * self.code_scale
+                if by_code is not None and code is not None:
+                    feature = feature + F.embedding(code, vqvae.codebook)
+                distances = distances_of(feature)
                 if sampler is None:
-                    number = vqvae.distances(feature[:, 0], norms).argmin(-1)
+                    code = distances.argmin(-1)
                 else:
-                    number = sampler(self.logits(feature[:, 0], hidden[:, 0], vqvae, norms))
-                code = F.embedding(number, vqvae.codebook)[:, None]
-                out[:, t : t + 1] = frame = vqvae.decode(code, motion_state)
-                query = self.embed_past(frame, code)
+                    code = sampler(self.likelihood(distances, jump(hidden) if jump else None))
+                out[:, t] = frame = decode(code)
+                query = embed_eyes(frame / self.eyes_scale)
+                if by_code is not None:
+                    query = query + F.embedding(code, by_code)
             if tick:
                 tick(min(first + block, frames))
         return out
 
 
 class CodeSampler:
-    """Draws codes by softmax(logits / temperature) among the ``top_k`` likeliest, from a generator of its own."""
+    """Draws codes by softmax(logits / temperature) among the ``top_k`` likeliest.
 
-    def __init__(self, seed: int, temperature: float = 1.0, top_k: int = 0) -> None:
-        self.temperature, self.top_k = max(float(temperature), 1e-3), int(top_k)
-        self._generator = torch.Generator().manual_seed(seed)
+    The likeliest code wins after each has been given a Gumbel-distributed lead, which is the same as a draw by
+    likelihood. What rounding changes in the logits then matters only where two codes are about level; on the steps of
+    a cumulative sum it would, at one of the thousand, each few hundred frames.
+    """
+
+    def __init__(self, seeds: int | Sequence[int], temperature: float = 1.0, top_k: int = 0) -> None:
+        """``seeds``: one for all clips of a batch, or one for each, which then draws as it would alone."""
+        self.temperature, self.top_k = float(temperature), int(top_k)
+        seeds = [seeds] if isinstance(seeds, int) else seeds
+        self._generators = [np.random.default_rng(seed) for seed in seeds]
+        self._leads: list[Tensor] = []
 
     def __call__(self, logits: Tensor) -> Tensor:
-        # Drawn on the CPU in float32, so that a seed means the same on every device.
-        scores = logits.detach().float().cpu() / self.temperature
+        """(B, N) logits to (B,) numbers of codes."""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        scores = logits.detach().float() / self.temperature
         if 0 < self.top_k < scores.shape[-1]:
             least = scores.topk(self.top_k, dim=-1).values[..., -1:]
             scores = scores.masked_fill(scores < least, float("-inf"))
-        drawn = torch.multinomial(scores.softmax(-1), 1, generator=self._generator)
-        return drawn[..., 0].to(logits.device)
+        if not self._leads:
+            self._leads = self._draw(len(scores) // len(self._generators), scores.shape[-1], scores.device)
+        return (scores + self._leads.pop()).argmax(-1)
+
+    def _draw(self, rows: int, codes: int, device: torch.device) -> list[Tensor]:
+        """Leads (B, N) for some frames to come. Chance is the CPU's, so that a seed means the same on every device."""
+        frames = max(1, _DRAWN_AHEAD // (rows * codes))
+        drawn = [torch.from_numpy(g.standard_exponential((frames, rows, codes))).float() for g in self._generators]
+        return list(torch.cat(drawn, 1).log_().neg_().to(device).unbind())

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .stepping import Affine, CausalSteps
 from .transformer import CausalState, CausalTransformer, LocalTransformer
 
 
@@ -65,14 +67,26 @@ class GazeVQVAE(nn.Module):
         x = x + self.encode_conv(x.transpose(1, 2)).transpose(1, 2)
         return self.encode_out(self.encode_stack(x, valid))
 
-    def code_norms(self) -> Tensor:
-        """Squared length of each code, (N,): what ``distances`` may be given where it is called for each frame."""
-        return self.codebook.square().sum(-1)
+    def code_distances(self) -> Callable[[Tensor], Tensor]:
+        """``distances``, with what depends on the codebook alone worked out once.
 
-    def distances(self, features: Tensor, norms: Tensor | None = None) -> Tensor:
+        Both sides are taken from the codebook's centre: a trained one lies far from zero, and the difference of large
+        squares would leave few digits of the small distances.
+        """
+        centre = self.codebook.mean(0)
+        codes = (self.codebook - centre).T.contiguous()
+        norms = codes.square().sum(0)
+
+        def distances(features: Tensor) -> Tensor:
+            features = features - centre
+            square = features.square().sum(-1, keepdim=True) + norms
+            return (square - 2 * features @ codes).clamp_min(0)
+
+        return distances
+
+    def distances(self, features: Tensor) -> Tensor:
         """Squared distance of features (..., C) to each code: (..., N)."""
-        square = features.square().sum(-1, keepdim=True) + (self.code_norms() if norms is None else norms)
-        return (square - 2 * features @ self.codebook.T).clamp_min(0)
+        return self.code_distances()(features)
 
     def nearest(self, features: Tensor) -> Tensor:
         """Eq. 5: the number of the nearest code, (...)."""
@@ -91,6 +105,12 @@ class GazeVQVAE(nn.Module):
 
     def begin(self) -> CausalState:
         return self.decode_stack.begin()
+
+    def decode_steps(self, batch: int) -> Callable[[Tensor], Tensor]:
+        """D_VQ for generation: give it the code numbers (B,) of frame after frame, get each frame's motion (B, 6)."""
+        steps, out = CausalSteps(self.decode_stack, batch), Affine(self.decode_out)
+        embedded = self.decode_in(self.codebook)
+        return lambda codes: out(steps(F.embedding(codes, embedded))) * self.scale + self.mean
 
     def forward(self, eyes: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. 6: reconstruction (B, T, 6), features Z-hat (B, T, C), code numbers (B, T)."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -87,19 +87,26 @@ class HeadVAE(nn.Module):
         return self.decode(mean + noise * (0.5 * log_variance).exp(), speech, valid), mean, log_variance
 
     @torch.inference_mode()
-    def generate(self, speech: Tensor, generator: torch.Generator, tick: Callable[[int], None] | None = None) -> Tensor:
-        """Head motion (B, T, 3) for speech (B, T, S) of any length.
+    def generate(
+        self,
+        speech: Tensor,
+        generators: torch.Generator | Sequence[torch.Generator],
+        tick: Callable[[int], None] | None = None,
+    ) -> Tensor:
+        """Head motion (B, T, 3) for speech (B, T, S) of any length; ``generators`` are one for all, or one for each.
 
         One latent is drawn from N(0, 1) for each window of ``window`` frames; neighbours overlap and are blended, so
         that time and memory grow no faster than the clip. A clip within one window gets the paper's computation.
         ``tick`` is called with the number of frames done.
         """
         frames, c = speech.shape[1], self.config
+        generators = [generators] if isinstance(generators, torch.Generator) else generators
+        rows = len(speech) // len(generators)
         total = speech.new_zeros(len(speech), frames, c.channels)
         weight = speech.new_zeros(frames, 1)
         for first in range(0, max(1, frames - c.overlap), c.window - c.overlap):
             last = min(first + c.window, frames)
-            latent = torch.randn(len(speech), c.latent, generator=generator).to(speech)
+            latent = torch.cat([torch.randn(rows, c.latent, generator=each) for each in generators]).to(speech)
             ramp = self._ramp(last - first, rises=first > 0, falls=last < frames, like=speech)
             total[:, first:last] += ramp * self.decode(latent, speech[:, first:last])
             weight[first:last] += ramp

@@ -3,14 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import bpy
 import numpy as np
 
 from ..errors import TalkingEyesError
-from ..head.model import HeadModel
-from ..head.standin import load_standin
-from ..rig.build import build_head
-from ..rig.head_rig import HeadRig
+
+if TYPE_CHECKING:
+    from ..head.model import HeadModel
+    from ..rig.head_rig import HeadRig
 
 
 class AddStandin(bpy.types.Operator):
@@ -21,6 +23,8 @@ class AddStandin(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..head.standin import load_standin
+
         try:
             rig = add_head(context, load_standin())
         except TalkingEyesError as error:
@@ -32,6 +36,8 @@ class AddStandin(bpy.types.Operator):
 
 def add_head(context: bpy.types.Context, head: HeadModel) -> HeadRig:
     """Build a head at the 3D cursor, choose it, and show it in the 3D View that asked for it."""
+    from ..rig.build import build_head
+
     rig = build_head(context, head)
     rig.armature.location = context.scene.cursor.location
     _step_out(context, rig)

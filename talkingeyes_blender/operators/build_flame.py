@@ -7,7 +7,6 @@ import bpy
 from bpy_extras.io_utils import ImportHelper
 
 from ..errors import TalkingEyesError
-from ..head.reading import read_head
 from .add_standin import add_head
 
 
@@ -21,6 +20,8 @@ class BuildFlame(bpy.types.Operator, ImportHelper):
     filter_glob: bpy.props.StringProperty(default="*.pkl;*.npz", options={"HIDDEN"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..head.reading import read_head
+
         try:
             rig = add_head(context, read_head(self.filepath))
         except TalkingEyesError as error:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
-from ..rig.takes import clear, takes
 from . import jobs, subject
 
 
@@ -19,6 +18,8 @@ class ClearTakes(jobs.Explained, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
+        from ..rig.takes import takes
+
         try:
             rig = subject.head_of(context)
         except TalkingEyesError as error:
@@ -26,6 +27,8 @@ class ClearTakes(jobs.Explained, bpy.types.Operator):
         return jobs.why_busy() or (None if takes(rig) else f"'{rig.name}' has no take.")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..rig.takes import clear
+
         try:
             rig = subject.head_of(context)
             count = clear(rig)

@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from ..motion import Motion
-from ..rig.channels import Parts, Strengths
-from ..rig.curves import write_take
-from ..rig.find import find_rig
-from ..rig.retarget import motion_for_rig
-from ..rig.strips import find_sound, timing
-from ..worker.client import Task
 from . import jobs, memory, subject
+
+if TYPE_CHECKING:
+    from ..motion import Motion
+    from ..worker.client import Task
 
 
 class Generate(jobs.JobOperator, bpy.types.Operator):
@@ -32,6 +30,9 @@ class Generate(jobs.JobOperator, bpy.types.Operator):
         return super().disabled_reason(context) or subject.why_no_strip(context) or subject.why_no_head(context)
 
     def plan(self, context: bpy.types.Context) -> GeneratePlan:
+        from ..rig.strips import timing
+        from ..worker.client import Task
+
         scene, settings = context.scene, context.scene.talkingeyes
         strip, rig = subject.strip_of(context), subject.head_of(context)
         heard = timing(scene, strip)
@@ -59,6 +60,12 @@ class GeneratePlan:
     strengths: dict[str, float]
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        from ..rig.channels import Parts, Strengths
+        from ..rig.curves import write_take
+        from ..rig.find import find_rig
+        from ..rig.retarget import motion_for_rig
+        from ..rig.strips import find_sound, timing
+
         strip = self.strip
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
         head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")

@@ -7,7 +7,6 @@ import bpy
 from bpy_extras.io_utils import ImportHelper
 
 from ..errors import TalkingEyesError
-from ..rig.strips import add_sound
 from .fit_playback import fit
 
 
@@ -28,6 +27,8 @@ class ImportAudio(bpy.types.Operator, ImportHelper):
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..rig.strips import add_sound
+
         scene = context.scene
         try:
             strip = add_sound(scene, self.filepath)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import bpy
 from bpy.app.handlers import persistent
 
 from .. import preferences
 from ..errors import Cancelled, TalkingEyesError
-from ..motion import Motion
-from ..worker.client import Job, Task, Worker
+
+if TYPE_CHECKING:
+    from ..motion import Motion
+    from ..worker.client import Job, Task, Worker
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,8 @@ def note() -> Note:
 def worker(context: bpy.types.Context) -> Worker:
     """Return the warm worker, or a new one if the preferences have changed since it was made."""
     global _worker
+    from ..worker.client import Worker
+
     chosen = preferences.read(context)
     if _worker is None or (_worker.python, _worker.idle) != (chosen.python, chosen.idle_seconds):
         close()

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from typing import TYPE_CHECKING
 
 import bpy
 import numpy as np
 
 from ..errors import TalkingEyesError
 from ..motion import Motion
-from ..rig.takes import Take
+
+if TYPE_CHECKING:
+    from ..rig.takes import Take
 
 MOTION_PROPERTY = "talkingeyes_motion"
 """On our actions: the bytes of a motion's npz."""

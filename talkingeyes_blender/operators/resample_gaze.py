@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from ..motion import Motion
-from ..rig.curves import write_gaze
-from ..rig.find import find_rig
-from ..rig.strips import find_sound, timing
-from ..rig.takes import takes
-from ..worker.client import Task
 from . import jobs, memory, subject
+
+if TYPE_CHECKING:
+    from ..motion import Motion
+    from ..worker.client import Task
 
 
 class ResampleGaze(jobs.JobOperator, bpy.types.Operator):
@@ -29,6 +28,9 @@ class ResampleGaze(jobs.JobOperator, bpy.types.Operator):
         return super().disabled_reason(context) or subject.why_no_take(context)
 
     def plan(self, context: bpy.types.Context) -> ResamplePlan:
+        from ..rig.strips import find_sound, timing
+        from ..worker.client import Task
+
         scene, settings = context.scene, context.scene.talkingeyes
         rig, take = subject.head_of(context), subject.take_of(context)
         made = take.settings
@@ -62,6 +64,10 @@ class ResamplePlan:
     take_id: str
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        from ..rig.curves import write_gaze
+        from ..rig.find import find_rig
+        from ..rig.takes import takes
+
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
         rig = find_rig(jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted"))
         take = next((take for take in takes(rig) if take.id == self.take_id), None)

@@ -3,17 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import bpy
 
 from ..errors import TalkingEyesError
-from ..rig.find import find_rig
-from ..rig.head_rig import HeadRig
-from ..rig.strips import find_sound, list_sounds
-from ..rig.takes import Take, current_take
+
+if TYPE_CHECKING:
+    from ..rig.head_rig import HeadRig
+    from ..rig.takes import Take
 
 
 def head_of(context: bpy.types.Context) -> HeadRig:
     """Return the chosen head, or the selected one where none is chosen; raise TalkingEyesError if it is none."""
+    from ..rig.find import find_rig
+
     scene = context.scene
     chosen = scene.talkingeyes.rig or _selected(context)
     if chosen is None:
@@ -25,9 +29,30 @@ def head_of(context: bpy.types.Context) -> HeadRig:
 
 
 def _selected(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The active object, if it has to do with an armature: a cube that happens to be selected was not meant."""
+    """The active object, if it has to do with a head: a cube that happens to be selected was not meant."""
+    from ..rig.points import is_flame
+
     active = context.view_layer.objects.active
-    return active if active is not None and (active.type == "ARMATURE" or active.find_armature()) else None
+    if active is None or active.type == "ARMATURE" or active.find_armature():
+        return active
+    return active if active.type == "MESH" and is_flame(active) else None
+
+
+def bare_mesh(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The mesh without an armature that is chosen, or selected where none is chosen."""
+    chosen = context.scene.talkingeyes.rig or context.view_layer.objects.active
+    if chosen is None or chosen.type != "MESH" or chosen.find_armature():
+        return None
+    return chosen
+
+
+def lid_settings(context: bpy.types.Context) -> list[tuple[bpy.types.Object, str, str]]:
+    """(object, custom property, label) of what the chosen head lets one set about its lids."""
+    from ..rig.head_rig import BLINK_PROPERTY, LIDS_FOLLOW_PROPERTY
+
+    rig = head_of(context)
+    settings = ((rig.armature, LIDS_FOLLOW_PROPERTY, "Lids Follow"), (rig.mesh, BLINK_PROPERTY, "By Expressions"))
+    return [(owner, name, text) for owner, name, text in settings if owner is not None and name in owner]
 
 
 def why_no_head(context: bpy.types.Context) -> str | None:
@@ -40,6 +65,8 @@ def why_no_head(context: bpy.types.Context) -> str | None:
 
 def take_of(context: bpy.types.Context) -> Take:
     """Return the head's take that plays now, else its newest; raise TalkingEyesError if there is none."""
+    from ..rig.takes import current_take
+
     rig = head_of(context)
     take = current_take(rig, context.scene.frame_current)
     if take is None:
@@ -57,6 +84,8 @@ def why_no_take(context: bpy.types.Context) -> str | None:
 
 def strip_of(context: bpy.types.Context) -> bpy.types.Strip:
     """Return the chosen sound strip, or the only one where none is chosen; raise TalkingEyesError if there is none."""
+    from ..rig.strips import find_sound, list_sounds
+
     scene = context.scene
     name, strips = scene.talkingeyes.strip, list_sounds(scene)
     if name:

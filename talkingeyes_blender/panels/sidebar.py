@@ -70,7 +70,11 @@ class RigPanel(Tab, bpy.types.Panel):
             ("ERROR", report.warnings),
         ):
             for text in texts:
-                _lines(column, context, text, icon)
+                _lines(column, context, str(text), icon)
+        if report.lacks("lids"):
+            self.layout.operator("talkingeyes.make_lids")
+        if any(found.part == "identity" for found in report.found):
+            self.layout.operator("talkingeyes.fit_rig")
 
 
 class EyesPanel(Tab, bpy.types.Panel):
@@ -88,6 +92,9 @@ class EyesPanel(Tab, bpy.types.Panel):
         layout.prop(settings, "blink_preset", text="Blinks")
         if settings.blink_preset == "CUSTOM":
             layout.prop(settings, "blink_rate", text="A Minute")
+        if subject.why_no_head(context) is None:
+            for owner, name, text in subject.lid_settings(context):
+                layout.prop(owner, f'["{name}"]', text=text)
 
 
 class WorkerPanel(Tab, bpy.types.Panel):
@@ -120,6 +127,8 @@ def _choose_head(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     reason = subject.why_no_head(context)
     if reason is not None:
         box = _warning(layout, context, reason)
+        if subject.bare_mesh(context) is not None:
+            box.operator("talkingeyes.rig_mesh", icon="OUTLINER_OB_ARMATURE")
         box.operator("talkingeyes.add_standin", icon="ADD")
         box.operator("talkingeyes.build_flame", icon="FILEBROWSER")
 
