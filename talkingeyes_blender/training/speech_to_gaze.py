@@ -75,8 +75,8 @@ class SpeechToGazeTraining:
         past, past_codes = self._past(eyes, true_features, true_codes, generator)
         if c.own_past:
             past, past_codes = self._own_past(speech, made_head.float(), past, past_codes, generator)
-        # Eq. 9 takes the predicted head; its own losses train it, not the gaze's.
-        features, hidden = gaze(speech, made_head.float().detach(), past, past_codes)
+        seen_head = made_head.float() if c.gaze_trains_head else made_head.float().detach()
+        features, hidden = gaze(speech, seen_head, past, past_codes)
         features = features.float()
         quantised, codes = self.vqvae.quantise(features)
         made_eyes = self.vqvae.decode(quantised).float()

@@ -59,6 +59,7 @@ class Setting:
         return self.stage_two_of(
             seed, gaze=dataclasses.replace(self.stage_two.gaze, past="code", jumps=self.codes[0]), likelihood=1.0,
             reconstruction_eyes=0.1, velocity_eyes=0.1, regularity=0.05, past_noise=0.05, own_past=0.0,
+            gaze_trains_head=False,
         )  # fmt: skip
 
     def head_decoder(self) -> GazeDecoderConfig:
@@ -89,8 +90,9 @@ def _small() -> Setting:
             gaze=GazeDecoderConfig(speech_dim=speech, code_dim=code, dim=128, layers=2, hidden=256),
             own_past=1.0,
             own_passes=2,
+            gaze_trains_head=True,
             loop=LoopConfig(
-                steps=600, batch=12, frames=250, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
+                steps=500, batch=12, frames=250, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
                 validate_every=200, save_every=100,
             ),
         ),
@@ -110,7 +112,7 @@ def _full() -> Setting:
     stage_two = recipes.paper("speech-to-gaze")
     stage_two = dataclasses.replace(
         stage_two, loop=dataclasses.replace(stage_two.loop, bf16=True), own_past=1.0,
-        head=dataclasses.replace(stage_two.head, knot_every=_WINDOW),
+        gaze_trains_head=True, head=dataclasses.replace(stage_two.head, knot_every=_WINDOW),
     )  # fmt: skip
     return Setting(
         name="full",

@@ -102,7 +102,8 @@ class VariantTraining:
         weight = valid[..., None].float()
         head = batch["head"] - (batch["head"] * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
         made_head, terms = self._head(speech, head, valid, generator)
-        made_eyes, more = self._gaze(speech, made_head.detach(), batch["eyes"], valid, generator)
+        seen_head = made_head if base.gaze_trains_head else made_head.detach()
+        made_eyes, more = self._gaze(speech, seen_head, batch["eyes"], valid, generator)
         terms |= more
         for name, made, true, scale in (
             ("head", made_head, head, self.head_scale),
