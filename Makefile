@@ -12,8 +12,14 @@ AUDIO ?=
 HEAD ?=
 SEED ?= 1
 OUT ?= out
+# Of make reproduce: the corpus (made if it is not there) and its hours, where the results go, and how they are shared.
+DATA ?= runs/corpus
+HOURS ?= 4
+REPRODUCTION ?= runs/reproduce
+SEEDS ?= 0 1 2
+JOBS ?= 2
 
-.PHONY: help setup demo test test-setup lint extension standin standin-sheet starter bench clean
+.PHONY: help setup demo test test-setup lint extension standin standin-sheet starter bench reproduce reproduce-report clean
 
 help:
 	@echo "make demo [AUDIO=talk.wav] [HEAD=flame2023_Open.pkl] [SEED=7] [OUT=out]   a talking head from speech"
@@ -23,6 +29,8 @@ help:
 	@echo "make extension   dist/talkingeyes_blender-*.zip, to install in Blender"
 	@echo "make starter     train the shipped weights again (hours of CPU)"
 	@echo "make bench       measure generation and writing"
+	@echo "make reproduce   the paper's Tables III, V, VI, VII in a small setting (hours; resumes) [SEEDS=\"0 1 2\"] [JOBS=2]"
+	@echo "make reproduce-report   what there is of them so far"
 
 setup: $(VENV)/.ready
 
@@ -54,6 +62,16 @@ standin: setup
 
 starter: setup
 	sh tools/train_starter.sh
+
+# One command, stopped and taken up at will. Several may run at once on one folder, say a seed each: SEEDS=0, SEEDS=1.
+reproduce: setup
+	test -f $(DATA)/dataset.json || $(RUN) -m talkingeyes_blender.training corpus --out $(DATA) --hours $(HOURS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(RUN) -m talkingeyes_blender.training reproduce \
+	  --data $(DATA) --out $(REPRODUCTION) --setting small --seeds $(SEEDS) --jobs $(JOBS) --threads 1
+
+reproduce-report: setup
+	$(RUN) -m talkingeyes_blender.training reproduce \
+	  --data $(DATA) --out $(REPRODUCTION) --setting small --seeds $(SEEDS) --report-only
 
 bench: setup
 	$(RUN) -m benchmarks.generation

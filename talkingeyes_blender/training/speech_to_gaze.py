@@ -75,8 +75,8 @@ class SpeechToGazeTraining:
         past, past_codes = self._past(eyes, true_features, true_codes, generator)
         if c.own_past:
             past, past_codes = self._own_past(speech, made_head.float(), past, past_codes, generator)
-        # Eq. 9 takes the predicted head; its own losses train it, not the gaze's.
-        features, hidden = gaze(speech, made_head.float().detach(), past, past_codes)
+        seen_head = made_head.float() if c.gaze_trains_head else made_head.float().detach()
+        features, hidden = gaze(speech, seen_head, past, past_codes)
         features = features.float()
         quantised, codes = self.vqvae.quantise(features)
         made_eyes = self.vqvae.decode(quantised).float()
@@ -116,18 +116,10 @@ class SpeechToGazeTraining:
     def _own_past(
         self, speech: Tensor, head: Tensor, past: Tensor, past_codes: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Give a share of the sequences their own prediction as the past, as the paper's autoregression has it.
-
-        The roll-out is approached by passes in parallel: the first knows no past, each next one the prediction of the
-        one before. So nothing of the truth leaks into it, and a decoder that repeats its past, which is nearly right
-        where the past is true, has nothing to repeat.
-        """
-        gaze, mean = self.networks["gaze_decoder"], self.vqvae.mean
-        own, own_codes = mean.expand_as(past), torch.zeros_like(past_codes)
-        for _ in range(self.config.own_passes):
-            features, _ = gaze(speech, head, own, own_codes)
-            quantised, codes = self.vqvae.quantise(features.float())
-            own, own_codes = self.vqvae.decode(quantised).float(), F.embedding(codes, self.vqvae.codebook)
+        """Give a share of the sequences their own prediction as the past, as the paper's autoregression has it."""
+        own, own_codes = own_prediction(
+            self.networks["gaze_decoder"], self.vqvae, speech, head, self.config.own_passes
+        )
         chosen = (torch.rand(len(past), 1, 1, generator=generator) < self.config.own_past).to(past.device)
         return torch.where(chosen, own, past), torch.where(chosen, own_codes, past_codes)
 
@@ -160,3 +152,22 @@ class SpeechToGazeTraining:
             "eyes_degrees_true": spread(batch["eyes"]),
             "sharpness": gaze.sharpness().item(),
         }
+
+
+@torch.no_grad()
+def own_prediction(
+    decoder: GazeDecoder, vqvae: GazeVQVAE, speech: Tensor, head: Tensor, passes: int
+) -> tuple[Tensor, Tensor]:
+    """What a decoder makes of speech (B, T, S) and head (B, T, 3) by its own past: motion, and features of its codes.
+
+    The roll-out is approached by passes in parallel: the first knows no past, each next one the prediction of the one
+    before. So nothing of the truth leaks into it, and a decoder that repeats its past, which is nearly right where the
+    past is true, has nothing to repeat.
+    """
+    own = vqvae.mean.expand(*speech.shape[:2], -1)
+    codes = own.new_zeros(*speech.shape[:2], vqvae.config.code_dim)
+    for _ in range(passes):
+        features, _ = decoder(speech, head, own, codes)
+        quantised, numbers = vqvae.quantise(features.float())
+        own, codes = vqvae.decode(quantised).float(), F.embedding(numbers, vqvae.codebook)
+    return own, codes
