@@ -31,7 +31,7 @@ _OPEN_AT_REST = 0.001
 _LIPS_THROUGH = 0.0005
 """How far lips may be pressed through each other on the source before it counts no more on the target, metres."""
 _GIVEN_UP = 10.0
-"""A row that is still off by more than so many tolerances is beyond the target, and its tolerance grows with it. Without
+"""A row that is still off by more than so many tolerances is beyond the target; its tolerance grows with it. Without
 that a basis of ten coefficients that cannot shut a mouth opens eyes and tears at corners in trying."""
 _SWEEPS = 200
 _CHUNK = 500
