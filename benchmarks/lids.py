@@ -48,14 +48,16 @@ def measure(head: HeadModel) -> Measured:
     blinks = [(b, 0.0) for b in BLINKS]
     follows = [(b, (1 - b) * f) for f in FOLLOWS for b in (0.0, 0.4)]
     blink, follow = (
-        max(
-            1e3 * penetration(head, pose_vertices(head, lids=[b, b], lid_follow=[f, f]), joint)
-            for b, f in cases
-            for joint in (LEFT_EYE, RIGHT_EYE)
-        )
+        max(1e3 * penetration(head, _posed(head, cases), joint) for joint in (LEFT_EYE, RIGHT_EYE))
         for cases in (blinks, follows)
     )
     return Measured(float(min(ears[0])), float(max(ears[1])), blink, follow)
+
+
+def _posed(head: HeadModel, cases: list[tuple[float, float]]) -> np.ndarray:
+    """(T, V, 3) the head with both eyes' lids at pairs of blink and follow."""
+    values = np.repeat(np.array(cases)[:, :, None], 2, axis=2)
+    return pose_vertices(head, lids=values[:, 0], lid_follow=values[:, 1])
 
 
 def identities(head: HeadModel, amount: float = 1.0) -> Iterator[tuple[str, HeadModel]]:
@@ -69,29 +71,32 @@ def identities(head: HeadModel, amount: float = 1.0) -> Iterator[tuple[str, Head
 
 
 def variations(head: HeadModel, count: int = 8, size: float = 0.003) -> Iterator[tuple[str, HeadModel]]:
-    """Other faces of the same topology, by smooth deformations of ``size`` metres, some lopsided; lids made anew."""
+    """Other faces of the same topology, by smooth deformations of ``size`` metres, every other one lopsided; lids made
+    anew. The neighbourhood of an eyeball goes along with it and bends by a third, for lids lie on the eye."""
+    balls = [eyeball(head, joint) for joint in (LEFT_EYE, RIGHT_EYE)]
     for seed in range(count):
-        rng = np.random.default_rng(seed)
-        waves, phases = rng.normal(0, 45, (4, 3)), rng.uniform(0, 2 * np.pi, 4)
-        directions = size * rng.normal(0, 0.5, (4, 3))
-        scale = rng.uniform(0.92, 1.08, 3)
-
-        def moved(points: np.ndarray) -> np.ndarray:
-            even = points * ([1, 1, 1] if lopsided else [0, 1, 1]) + (0 if lopsided else np.abs(points) * [1, 0, 0])
-            offset = np.cos(even @ waves.T + phases) @ directions
-            if not lopsided:
-                offset[:, 0] *= np.sign(points[:, 0])
-            return points * scale + offset * np.clip(np.abs(points[:, :1]) / 0.01, 0 if not lopsided else 1, 1)
-
-        lopsided = seed % 2 == 1
-        vertices = moved(head.vertices)
-        for joint in (LEFT_EYE, RIGHT_EYE):
-            centre, _, ball = eyeball(head, joint)
-            # Of the size that the face has there, and round.
-            vertices[ball] = moved(centre[None]) + np.cbrt(scale.prod()) * (head.vertices[ball] - centre)
-        other = dataclasses.replace(head, vertices=vertices)
+        offset = _offsets(head.vertices, seed, size, mirrored=seed % 2 == 0)
+        scale = np.random.default_rng(100 + seed).uniform(0.93, 1.07)
+        for centre, radius, ball in balls:
+            whole = _offsets(centre[None], seed, size, mirrored=seed % 2 == 0)
+            distance = np.linalg.norm(head.vertices - centre, axis=1, keepdims=True) / radius
+            bent = np.clip((distance - 1.3) / 2, 0.33, 1)
+            bent[ball] = 0
+            offset = whole + bent * (offset - whole)
+        other = dataclasses.replace(head, vertices=scale * head.vertices + offset)
         lids, follow = lid_shapes(other)
         yield f"variation {seed + 1}", dataclasses.replace(other, lids=lids, lid_follow=follow)
+
+
+def _offsets(points: np.ndarray, seed: int, size: float, mirrored: bool) -> np.ndarray:
+    """(N, 3) smooth displacements of points (N, 3), a sum of waves of some 15 cm; ``mirrored`` left and right."""
+    rng = np.random.default_rng(seed)
+    waves, phases, directions = rng.normal(0, 45, (4, 3)), rng.uniform(0, 2 * np.pi, 4), rng.normal(0, size / 2, (4, 3))
+    at = np.abs(points) * [1, 0, 0] + points * [0, 1, 1] if mirrored else points
+    offset = np.cos(at @ waves.T + phases) @ directions
+    if mirrored:
+        offset[:, 0] *= np.clip(points[:, 0] / 0.01, -1, 1)
+    return offset
 
 
 def heads(flame: Path) -> Iterator[tuple[str, HeadModel]]:

@@ -31,11 +31,11 @@ _PLATE = 0.16
 """How far along the skin a lid is stiff and goes along whole, in radii of the eyeball."""
 _DEPTH = 0.9
 """How far in front of the eyeball skin still goes along, in its radii."""
-_STEPS = (0.25, 0.5, 0.75, 1.0)
+_STEPS = (0.1, 0.25, 0.5, 0.75, 1.0)
 _FOLLOW_RANGE = (-0.8, 0.7, 1.4)
 """How far lids follow the gaze: up, down, and furthest down."""
 _LEFT_OPEN = 0.03
-"""Aspect ratio that may be left between the landmarks of a shut eye; those of FLAME's lower lid lie below its margin."""
+"""Aspect ratio that may be left between the landmarks of a shut eye: FLAME's of the lower lid lie below its margin."""
 _PASSES = 6
 _SAMPLES = np.array([[i, j, 4 - i - j] for i in range(5) for j in range(5 - i)]) / 4.0
 
@@ -67,14 +67,15 @@ def eyeball(head: HeadModel, joint: int) -> tuple[np.ndarray, float, np.ndarray]
 
 
 def penetration(head: HeadModel, vertices: np.ndarray, joint: int) -> float:
-    """How deep, in metres, skin that is outside of the eyeball at rest lies in it with ``vertices`` (V, 3).
+    """How deep, in metres, skin that is outside of the eyeball at rest lies in it with ``vertices`` (V, 3), or at most
+    with any of (T, V, 3).
 
     Faces are sampled, not only their corners; a negative number is the least distance. The head must not be turned.
     Skin is what hangs together with the lids' margin: lashes and a catchlight in front of the eye are none.
     """
     centre, radius, _ = eyeball(head, joint)
     triangles = _outer_triangles(head, centre, radius, "left" if joint == LEFT_EYE else "right")
-    return float(radius - np.linalg.norm(_SAMPLES @ vertices[triangles] - centre, axis=-1).min())
+    return float(radius - np.linalg.norm(_SAMPLES @ vertices[..., triangles, :] - centre, axis=-1).min())
 
 
 class _Eye:
@@ -135,7 +136,7 @@ class _Eye:
         return displacement
 
     def _missing(self, displacement: np.ndarray) -> np.ndarray:
-        """(64, 3) along, turn and r that the upper margin still has to go, beyond _LEFT_OPEN, by the lids' landmarks."""
+        """(64, 3) along, turn and r that the upper margin still has to go, by the lids' landmarks."""
         place = self._spherical((self.points + displacement)[self.marks])
         upper, lower = place[:, 0], place[:, 1]
         apart = lower - upper
@@ -248,7 +249,8 @@ def _outer_triangles(head: HeadModel, centre: np.ndarray, radius: float, side: s
     near = np.linalg.norm(head.vertices - centre, axis=1)
     near[head.weights[:, LEFT_EYE:].sum(1) > 0.5] = np.inf
     triangles = _triangles(head.faces)
-    triangles = triangles[(near[triangles] < 2.5 * radius).all(1) & (near[triangles] > radius).all(1)]
+    corners = near[triangles]
+    triangles = triangles[((corners < 2.5 * radius) & (corners > radius)).all(1)]
     ring = head.landmarks.get(f"{side}_lids")
     if ring is not None:
         triangles = triangles[_connected(triangles, ring, len(near))[triangles[:, 0]]]
