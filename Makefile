@@ -13,7 +13,7 @@ HEAD ?=
 SEED ?= 1
 OUT ?= out
 
-.PHONY: help setup demo test lint extension standin standin-sheet starter bench clean
+.PHONY: help setup demo test lint extension standin standin-sheet starter bench bench-heads clean
 
 help:
 	@echo "make demo [AUDIO=talk.wav] [HEAD=flame2023_Open.pkl] [SEED=7] [OUT=out]   a talking head from speech"
@@ -22,6 +22,7 @@ help:
 	@echo "make extension   dist/talkingeyes_blender-*.zip, to install in Blender"
 	@echo "make starter     train the shipped weights again (hours of CPU)"
 	@echo "make bench       measure generation and writing"
+	@echo "make bench-heads measure lids, and transfer to a FLAME head (TALKINGEYES_TESTDATA, or --head of the modules)"
 
 setup: $(VENV)/.ready
 
@@ -55,6 +56,10 @@ bench: setup
 	$(RUN) -m benchmarks.generation
 	$(RUN) -m benchmarks.curves
 	$(RUN) -m benchmarks.enable
+
+bench-heads: setup
+	$(RUN) -m benchmarks.lids
+	$(RUN) -m benchmarks.transfer
 
 clean:
 	rm -rf $(VENV) out dist build

@@ -12,8 +12,9 @@ import heapq
 
 import numpy as np
 
+from ..errors import TalkingEyesError
 from .landmarks import EYE_CORNERS, LID_PAIRS
-from .model import LEFT_EYE, RIGHT_EYE, HeadModel
+from .model import JOINTS, LEFT_EYE, RIGHT_EYE, HeadModel
 
 _CLOSING = 0.25
 """Where the lids meet, as a share of the opening above the lower lid: the upper lid does most of a blink."""
@@ -59,6 +60,10 @@ def lid_shapes(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
 def eyeball(head: HeadModel, joint: int) -> tuple[np.ndarray, float, np.ndarray]:
     """Centre (3,), radius in metres (the outermost vertex's) and vertex indices of the eyeball of an eye joint."""
     indices = np.flatnonzero(head.weights[:, joint] > 0.5)
+    if len(indices) < 4:
+        raise TalkingEyesError(
+            f"No eyeball hangs on the joint '{JOINTS[joint]}'.", "Its vertices need a skin weight of 1 to that joint."
+        )
     points = head.vertices[indices]
     # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in the centre.
     system = np.concatenate([2 * points, np.ones((len(points), 1))], 1)
