@@ -22,9 +22,12 @@ FLAME_HINT = "Choose a FLAME model (.pkl or .npz) as its publisher offers it."
 MESH_HINT = "Import it into Blender, select it and choose it as the head; a FLAME model (.pkl or .npz) is another file."
 
 
+HEAD = tiny_head()
+
+
 def content(**values: np.ndarray) -> bytes:
     """An npz of the tiny head with some keys changed, or left out where the value is None."""
-    head = tiny_head()
+    head = HEAD
     kept = {k: v for k, v in {**flame_values(head), **own_extras(head), **values}.items() if v is not None}
     stream = io.BytesIO()
     np.savez(stream, **kept)
@@ -40,17 +43,17 @@ def archive(*names: str) -> bytes:
 
 
 def mirrored() -> bytes:
-    head = tiny_head()
+    head = HEAD
     return content(v_template=head.vertices * [-1, 1, 1])
 
 
 def z_up() -> bytes:
-    head = tiny_head()
+    head = HEAD
     return content(v_template=head.vertices[:, [0, 2, 1]] * [1, -1, 1])
 
 
 def without_eyes() -> bytes:
-    head = tiny_head()
+    head = HEAD
     weights = head.weights.copy()
     weights[:, 1] += weights[:, 3:].sum(1)
     weights[:, 3:] = 0
@@ -67,7 +70,6 @@ def without_eyes() -> bytes:
     )
 
 
-HEAD = tiny_head()
 CASES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "nothing": (lambda: b"", "head.pkl is empty.", "Download it again."),
     "login page": (

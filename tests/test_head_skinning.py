@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,14 @@ def test_one_vertex_by_hand() -> None:
     assert np.allclose(pose_vertices(head, shape, expression, pose)[vertex], posed, atol=1e-12)
 
 
+@functools.cache
+def one_joint_each() -> HeadModel:
+    """A head whose vertices hang on one joint each, in turn, and on which nothing else acts."""
+    head = tiny_head()
+    weights = np.eye(5)[np.arange(len(head.vertices)) % 5]
+    return dataclasses.replace(head, weights=weights, pose_basis=np.zeros_like(head.pose_basis))
+
+
 QUARTER_TURNS = {
     (X, 1): lambda x, y, z: (x, -z, y), (X, -1): lambda x, y, z: (x, z, -y),
     (Y, 1): lambda x, y, z: (z, y, -x), (Y, -1): lambda x, y, z: (-z, y, x),
@@ -142,10 +151,7 @@ QUARTER_TURNS = {
 @pytest.mark.parametrize(("axis", "sign"), QUARTER_TURNS)
 @pytest.mark.parametrize("with_torch", [False, True], ids=["numpy", "torch"])
 def test_a_quarter_turn_of_each_joint_by_hand(joint: int, axis: int, sign: int, with_torch: bool) -> None:
-    made = tiny_head()
-    # Each vertex hangs on one joint, and nothing else acts.
-    weights = np.eye(5)[np.arange(len(made.vertices)) % 5]
-    head = dataclasses.replace(made, weights=weights, pose_basis=np.zeros_like(made.pose_basis))
+    head = one_joint_each()
     pose = turned(joint, axis, sign * 90)
     if with_torch:
         torch = pytest.importorskip("torch")
