@@ -19,7 +19,8 @@ REPRODUCTION ?= runs/reproduce
 SEEDS ?= 0 1 2
 JOBS ?= 2
 
-.PHONY: help setup demo test test-setup lint extension standin standin-sheet starter bench reproduce reproduce-report clean
+.PHONY: help setup demo test test-setup lint extension standin standin-sheet starter bench bench-heads reproduce \
+	reproduce-report clean
 
 help:
 	@echo "make demo [AUDIO=talk.wav] [HEAD=flame2023_Open.pkl] [SEED=7] [OUT=out]   a talking head from speech"
@@ -31,6 +32,7 @@ help:
 	@echo "make bench       measure generation and writing"
 	@echo "make reproduce   the paper's Tables III, V, VI, VII in a small setting (hours; resumes) [SEEDS=\"0 1 2\"] [JOBS=2]"
 	@echo "make reproduce-report   what there is of them so far"
+	@echo "make bench-heads measure lids, and transfer to a FLAME head (TALKINGEYES_TESTDATA, or --head of the modules)"
 
 setup: $(VENV)/.ready
 
@@ -78,6 +80,10 @@ bench: setup
 	$(RUN) -m benchmarks.curves
 	$(RUN) -m benchmarks.skinning
 	$(RUN) -m benchmarks.enable
+
+bench-heads: setup
+	$(RUN) -m benchmarks.lids
+	$(RUN) -m benchmarks.transfer
 
 clean:
 	rm -rf $(VENV) out dist build
