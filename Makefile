@@ -13,12 +13,13 @@ HEAD ?=
 SEED ?= 1
 OUT ?= out
 
-.PHONY: help setup demo test lint extension standin standin-sheet starter bench bench-heads clean
+.PHONY: help setup demo test test-setup lint extension standin standin-sheet starter bench bench-heads clean
 
 help:
 	@echo "make demo [AUDIO=talk.wav] [HEAD=flame2023_Open.pkl] [SEED=7] [OUT=out]   a talking head from speech"
 	@echo "make test        all tests that need no GPU"
 	@echo "make setup       the environment that both share"
+	@echo "make test-setup  make the worker's environment for real, with torch"
 	@echo "make extension   dist/talkingeyes_blender-*.zip, to install in Blender"
 	@echo "make starter     train the shipped weights again (hours of CPU)"
 	@echo "make bench       measure generation and writing"
@@ -43,6 +44,9 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports
 
+test-setup: setup
+	TALKINGEYES_TEST_SETUP="$(TORCH)" $(RUN) -m pytest -s tests/test_environment.py -k real
+
 test: lint
 	$(RUN) -m pytest
 
@@ -55,6 +59,7 @@ starter: setup
 bench: setup
 	$(RUN) -m benchmarks.generation
 	$(RUN) -m benchmarks.curves
+	$(RUN) -m benchmarks.skinning
 	$(RUN) -m benchmarks.enable
 
 bench-heads: setup

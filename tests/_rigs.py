@@ -128,8 +128,10 @@ def foreign_rig(
     for joint, column in zip(JOINTS, head.weights.T, strict=True):
         if joint in names:
             group = mesh.vertex_groups.new(name=names[joint])
-            for vertex in np.flatnonzero(column):
-                group.add([int(vertex)], float(column[vertex]), "REPLACE")
+            values, of_value = np.unique(column, return_inverse=True)
+            for i, value in enumerate(values):
+                if value > 0:
+                    group.add(np.flatnonzero(of_value == i).tolist(), float(value), "REPLACE")
     mesh.shape_key_add(name="Base", from_mix=False)
     for prefix, basis in ((key_name, head.expression_basis), ("Pose{}", head.pose_basis)):
         for i in range(basis.shape[2]):

@@ -21,6 +21,7 @@ _BULK = {
 _LEFT_OUT = {
     *("rna_type", "original", "session_uid", "users", "is_updated", "is_updated_data", "is_evaluated", "tag"),
     *("use_nodes", "node_tree", "depsgraph", "preview"),
+    "uv_sculpt",  # asking Blender 4.2 for it crashes
     *("points", "edges", "attributes", "color_attributes", "uv_layers", "normals"),
     *("loop_triangles", "loop_triangle_polygons", "corner_normals", "vertex_normals", "polygon_normals"),
 }

@@ -189,7 +189,7 @@ def test_a_failed_build_leaves_nothing(monkeypatch):
     def fail(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(build, "_drive_lids", fail)
+    monkeypatch.setattr(build, "drive_lids", fail)
     with pytest.raises(RuntimeError, match="no"):
         build_head(bpy.context, tiny_head())
     assert file_dump() == before
@@ -240,4 +240,4 @@ def test_flame_mesh_is_recognised_without_anything_stored(flame_head):
     again = find_rig(rig.mesh)
     assert np.allclose(again.frame, Z_UP)
     expected = flame_head.vertices[landmarks.FLAME_FACE]
-    assert np.abs(landmark_basis(again).points - expected).max() < 1e-6
+    assert np.abs(landmark_basis(again).points[:51] - expected).max() < 1e-6

@@ -18,6 +18,8 @@ from talkingeyes_blender.rig import naming  # noqa: E402
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.curves import write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
+from talkingeyes_blender.rig.head_rig import MAP_PROPERTY, Family  # noqa: E402
+from talkingeyes_blender.rig.mapping import RigMap, read_map, store_map  # noqa: E402
 
 Y_UP = np.eye(3)
 FACING_X = Z_UP @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
@@ -44,19 +46,26 @@ def test_any_axes_any_bone_roll_any_mode(scene, axes, twisted, mode):
 
 
 @pytest.mark.parametrize(
-    ("names", "key_name", "first"),
-    [(MPI_NAMES, "Exp{}", 1), (SMPLX_NAMES, "Exp{:03d}", 0), (MPI_NAMES, "Expression_{}", 1)],
-    ids=["mpi", "smplx", "words"],
+    ("names", "key_name", "first", "family"),
+    [
+        (MPI_NAMES, "Exp{}", 1, Family.MPI),
+        (SMPLX_NAMES, "Exp{:03d}", 0, Family.SMPLX),
+        (MPI_NAMES, "Expression_{}", 1, Family.MPI),
+        (MPI_NAMES, "Exp{:03d}", 0, Family.SMPLX),
+        ({**MPI_NAMES, "jaw": "Jaw.001"}, "bs1.Exp{}", 1, Family.OTHER),
+    ],
+    ids=["mpi", "smplx", "words", "smplx-head", "fbx"],
 )
-def test_families_of_names(names, key_name, first):
+def test_families_of_names(names, key_name, first, family):
     mesh = foreign_rig(tiny_head(), names=names, key_name=key_name, first=first)
     rig = find_rig(mesh)
     assert rig.bones == names
     assert rig.expression_keys == tuple(key_name.format(i + first) for i in range(8))
     # The mesh is found from the armature too, and a rig that names no head model says so.
     assert find_rig(rig.armature).mesh == mesh
-    assert rig.head_model == "" and "the name of its head model" in rig.report.missing
+    assert rig.head_model == "" and rig.report.lacks("head model")
     assert sorted(rig.pose_keys) == list(range(18))
+    assert rig.report.family is family
 
 
 def test_names_of_bones():
@@ -67,6 +76,45 @@ def test_names_of_bones():
     assert set(guessed) == {"root", "neck", "jaw", "left_eye", "right_eye"}
     both, _ = naming.match_bones(["head", "neck", "jaw"])
     assert both["neck"] == "neck"
+
+
+def test_bones_among_many():
+    """Copies, namespaces and prefixes are taken where nothing better is there, and the report can say why."""
+    bones, reasons = naming.match_bones(["jaw.001", "jaw.002", "flame:neck", "rig_left_eye", "upper_jaw", "eye_r"])
+    assert bones == {"neck": "flame:neck", "jaw": "jaw.001", "left_eye": "rig_left_eye", "right_eye": "eye_r"}
+    assert "'jaw.002' might be meant as well" in reasons["jaw"]
+    assert "in a namespace" in reasons["neck"] and "behind a prefix" in reasons["left_eye"]
+    bones, reasons = naming.match_bones(["DEF-jaw", "ik_neck", "jaw", "jaw.001"])
+    assert bones == {"jaw": "jaw"} and not reasons
+    assert naming.match_bones(["upper_jaw", "ik_jaw", "lid_left_eye"]) == ({}, {})
+
+
+def test_keys_with_copies_and_namespaces():
+    names = ["head:Exp1", "Exp2.001", "Exp2", "blendShape1.Exp3", "face_Exp4"]
+    assert naming.match_expressions(names) == ("head:Exp1", "Exp2", "blendShape1.Exp3", "face_Exp4")
+    assert naming.match_blinks(["bs.eyeBlinkLeft", "BlinkRight.001"]) == ("bs.eyeBlinkLeft", "BlinkRight.001")
+    assert naming.match_identity(["Shape1", "Shape010", "Shapes", "Key"]) == {1: "Shape1", 10: "Shape010"}
+
+
+def test_a_users_choice_is_kept_with_the_armature():
+    head = tiny_head()
+    mesh = foreign_rig(head, names={**MPI_NAMES, "jaw": "mouth_opener"}, key_name="frown {}")
+    choice = RigMap({"jaw": "mouth_opener"}, {"Exp3": "frown 3", "Exp1": "frown 1", "BlinkLeft": "frown 8"})
+    store_map(mesh.parent, choice)
+    assert read_map(mesh.parent) == choice
+    for obj in (mesh, mesh.parent):
+        rig = find_rig(obj)
+        assert rig.bones["jaw"] == "mouth_opener" and "jaw" not in {guess.part for guess in rig.report.guessed}
+        assert rig.expression_keys == ("frown 1", None, "frown 3") and rig.blink_keys == ("frown 8", None)
+    # What is asked for now beats what is stored.
+    assert find_rig(mesh, keys={"Exp1": "frown 2"}).expression_keys[0] == "frown 2"
+    with pytest.raises(ValueError, match="'nose'"):
+        RigMap({"nose": "x"})
+    store_map(mesh.parent, RigMap())
+    assert read_map(mesh.parent) == RigMap() and MAP_PROPERTY not in mesh.parent
+    for damaged in ("{", "[1]", '{"bones": {"nose": "x"}}', '{"bones": 3}'):
+        mesh.parent[MAP_PROPERTY] = damaged
+        assert read_map(mesh.parent) == RigMap()
 
 
 def test_names_of_keys():
@@ -133,7 +181,7 @@ def test_missing_parts_are_told(scene):
     names = {joint: joint for joint in ("root", "jaw", "left_eye")}
     mesh = foreign_rig(tiny_head(expressions=0), names=names)
     rig = find_rig(mesh)
-    assert set(rig.report.missing) >= {"neck bone", "right eye bone", "expression keys", "lid keys"}
+    assert {str(part) for part in rig.report.missing} >= {"neck bone", "right eye bone", "expression keys", "lid keys"}
     text = " ".join(rig.report.warnings)
     assert "will not move" in text and "no expression keys" in text and "Z up" in text
     head = tiny_head(expressions=0)
@@ -147,7 +195,7 @@ def test_gap_in_the_numbers_is_told(scene):
     mesh.shape_key_remove(mesh.data.shape_keys.key_blocks["Exp4"])
     rig = find_rig(mesh)
     assert rig.expression_keys[3] is None and rig.expressions == 8
-    assert any("1 numbers are missing" in text for text in rig.report.warnings)
+    assert any("1 number is missing" in text for text in rig.report.warnings)
 
 
 def test_face_among_other_meshes():

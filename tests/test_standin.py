@@ -74,7 +74,7 @@ def test_the_identity_shapes_are_what_the_code_makes():
 
 
 def test_identity_shapes_change_the_head_and_keep_it_whole(head):
-    assert head.shape_basis.shape[2] == len(head.shape_names) >= 8
+    assert head.shape_basis.shape[2] == len(head.shape_names) >= 12
     reach = np.linalg.norm(head.shape_basis, axis=1).max(0)
     assert (reach > 1.5 * MILLIMETRE).all() and (reach < 20 * MILLIMETRE).all()
     eyeballs = head.weights[:, LEFT_EYE:].sum(1) > 0

@@ -38,6 +38,8 @@ _FOLLOW_RANGE = (-0.8, 0.7, 1.4)
 _LEFT_OPEN = 0.03
 """Aspect ratio that may be left between the landmarks of a shut eye: FLAME's of the lower lid lie below its margin."""
 _PASSES = 6
+_UNREACHED = 1e3
+"""Metres along the skin to parts that hang together with no lid, such as lashes or a tear line."""
 _SAMPLES = np.array([[i, j, 4 - i - j] for i in range(5) for j in range(5 - i)]) / 4.0
 
 
@@ -181,9 +183,9 @@ class _Eye:
         halves.sort(key=lambda half: -place[half, 1].mean())
         lengths = np.linalg.norm(self.points[self.edges[:, 0]] - self.points[self.edges[:, 1]], axis=1)
         distances = np.stack([_distances(half, self.edges, lengths, len(self.points)) for half in halves])
+        distances = np.minimum(distances, _UNREACHED)
         # What lies as near to one lid as to the other, beyond the corners, belongs to both by half.
-        with np.errstate(invalid="ignore"):
-            own = np.nan_to_num(1 - _fall(distances[::-1] / np.maximum(distances.sum(0), 1e-9)))
+        own = 1 - _fall(distances[::-1] / np.maximum(distances.sum(0), 1e-9))
         along_skin = np.maximum(distances / self.radius - _PLATE, 0)
         # Skin further out than this does not slide over the eyeball any more.
         height = (place[:, 2] - self.radius) / (_DEPTH * self.radius)

@@ -59,6 +59,7 @@ class Character:
     cheeks: float = 0.0
     brow: float = 0.0
     lips: float = 0.0
+    ears: float = 0.0
 
     @property
     def eye_centre(self) -> np.ndarray:
@@ -82,6 +83,8 @@ IDENTITY_SHAPES: dict[str, dict[str, float]] = {
     "wide mouth": {"mouth_width": 3.0},
     "smiling corners": {"smile": 2.5},
     "slanted eyes": {"lid_tilt": 7.0},
+    "low mouth": {"mouth_height": -2.5},
+    "large ears": {"ears": 6.0},
 }
 """What each identity shape adds to the default character's numbers at a coefficient of 1."""
 

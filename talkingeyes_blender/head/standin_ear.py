@@ -27,8 +27,12 @@ _RINGS = (  # size of the outline and distance from the skull (mm): at the back,
 )
 
 
-def ear_rings(rim: np.ndarray, skin: Skin) -> list[np.ndarray]:
-    """Positions (points, 3) of the left ear's rings inside the hole's ``rim`` (points, 3), outermost first."""
+def ear_rings(rim: np.ndarray, skin: Skin, larger: float = 0.0) -> list[np.ndarray]:
+    """Positions (points, 3) of the left ear's rings inside the hole's ``rim`` (points, 3), outermost first.
+
+    ``larger`` is what is added to half the ear's height, mm; all else grows with it, the hole excepted.
+    """
+    scale = 1 + larger / _UP
     offset = rim - rim.mean(0)
     angle = np.arctan2(offset[:, 1] / np.abs(offset[:, 1]).max(), -offset[:, 2] / np.abs(offset[:, 2]).max())
     sine, cosine = np.sin(angle), np.cos(angle)  # angle 0 points to the back, positive upwards
@@ -37,12 +41,12 @@ def ear_rings(rim: np.ndarray, skin: Skin) -> list[np.ndarray]:
     lobe = np.clip(-sine, 0, 1)
     rings = []
     for back, out_back, front, out_front in _RINGS:
-        size = front + (back - front) * behind
+        size = (front + (back - front) * behind) * (1 + (scale - 1) * min(1.0, 1.5 * back))
         y = _CENTRE_Y + size * sine * np.where(sine > 0, _UP, _DOWN)
         width = np.where(cosine > 0, _BACK, _FRONT) * (1 - 0.30 * lobe**2)
         z = _CENTRE_Z - size * cosine * width - _LEAN * (y - _CENTRE_Y)
         ring = skin.cast(np.stack([np.full(EAR.points, 120.0), y, z], 1), (-1, 0, 0))
         ring[:, 0] = 0.6 * ring[:, 0] + 0.4 * ring[:, 0].mean()  # the ear is flatter than the skull under it
-        ring[:, 0] += (out_front + (out_back - out_front) * behind) * (1 - 0.35 * lobe**2)
+        ring[:, 0] += scale * (out_front + (out_back - out_front) * behind) * (1 - 0.35 * lobe**2)
         rings.append(ring)
     return rings

@@ -90,7 +90,7 @@ def place(cage: Cage, character: Character, start: np.ndarray | None = None) -> 
     places = _relax(cage, places, skin, ~fixed, RELAXATIONS if start is None else FURTHER_RELAXATIONS)
     for side in (LEFT, RIGHT):
         rim = places[cage.rings[EAR.name, side][0]] * (MIRROR if side < 0 else 1.0)
-        _set_rings(cage, places, EAR, side, [rim, *ear_rings(rim, skin)])
+        _set_rings(cage, places, EAR, side, [rim, *ear_rings(rim, skin, character.ears)])
     for patch in (NOSTRIL, MOUTH, EAR):
         for side in patch.sides:
             fill(cage, places, cage.cap(patch, side), cage.rings[patch.name, side][-1])

@@ -39,6 +39,8 @@ class GazeDecoderConfig:
     code by itself. Distance to one feature can say 'stay here', or 'somewhere about there', but not 'stay, or jump to
     one of these', which is what eyes do."""
     dropout: float = 0.1
+    channels: int = 6
+    """Width of the motion that is decoded: 6 for the eyes."""
 
 
 _DRAWN_AHEAD = 1 << 18
@@ -59,10 +61,10 @@ class GazeDecoder(nn.Module):
             raise ValueError(f"past is 'motion' or 'code', not {config.past!r}")
         self.config = c = config
         by_time = c.memory == "time"
-        self.register_buffer("eyes_scale", torch.ones(6))
+        self.register_buffer("eyes_scale", torch.ones(c.channels))
         self.register_buffer("head_scale", torch.ones(3))
         self.register_buffer("code_scale", torch.ones(()))
-        self.embed_eyes = nn.Linear(6, c.dim)
+        self.embed_eyes = nn.Linear(c.channels, c.dim)
         self.embed_head = nn.Linear(3, c.dim)
         self.embed_speech = nn.Linear(c.speech_dim, c.dim)
         self.start = nn.Parameter(torch.zeros(c.dim))
@@ -178,7 +180,7 @@ class GazeDecoder(nn.Module):
         jump = Affine(self.jump) if self.config.jumps else None
         by_code = self.embed_code(vqvae.codebook / self.code_scale) if self.config.past == "code" else None
         distances_of = vqvae.code_distances()
-        out = speech.new_empty(batch, frames, 6)
+        out = speech.new_empty(batch, frames, self.config.channels)
         query, code = self.start.expand(batch, -1), None
         for first in range(0, frames, block):
             low, high = max(0, first - radius), min(frames, first + block + radius)

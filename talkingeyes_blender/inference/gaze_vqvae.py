@@ -30,6 +30,8 @@ class GazeVQVAEConfig:
     """Frames that D_VQ looks at, itself included. D_VQ is causal and without InstanceNorm, so that the frames fed
     back while decoding are the very frames of the final decode (Eq. 10)."""
     dropout: float = 0.0
+    channels: int = 6
+    """Width of the motion: 6 for the eyes. The paper's ablation (Table V) also puts the head's 3 through such codes."""
 
 
 class GazeVQVAE(nn.Module):
@@ -39,9 +41,9 @@ class GazeVQVAE(nn.Module):
         super().__init__()
         self.config = config
         c = config
-        self.register_buffer("mean", torch.zeros(6))
-        self.register_buffer("scale", torch.ones(6))
-        self.encode_in = nn.Sequential(nn.Linear(6, c.dim), nn.LeakyReLU(0.2))
+        self.register_buffer("mean", torch.zeros(c.channels))
+        self.register_buffer("scale", torch.ones(c.channels))
+        self.encode_in = nn.Sequential(nn.Linear(c.channels, c.dim), nn.LeakyReLU(0.2))
         self.encode_conv = nn.Conv1d(c.dim, c.dim, 5, padding=2, padding_mode="replicate")
         self.encode_stack = LocalTransformer(c.dim, c.layers, c.heads, c.hidden, c.encoder_radius, dropout=c.dropout)
         self.encode_out = nn.Linear(c.dim, c.code_dim)
@@ -50,7 +52,7 @@ class GazeVQVAE(nn.Module):
         self.decode_stack = CausalTransformer(
             c.dim, c.layers, c.heads, c.hidden, c.decoder_window, dropout=c.dropout, positions=False
         )
-        self.decode_out = nn.Linear(c.dim, 6)
+        self.decode_out = nn.Linear(c.dim, c.channels)
 
     def set_statistics(self, mean: Tensor, scale: Tensor) -> None:
         """Mean (6,) and standard deviation (6,) of the training motion, by which motion is normalised inside."""

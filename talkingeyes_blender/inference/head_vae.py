@@ -30,6 +30,8 @@ class HeadVAEConfig:
     a manner at most, and where the head is when is not in the speech: training then leaves the code unused."""
     radius: int = 125
     dropout: float = 0.1
+    channels: int = 3
+    """Width of the motion: 3 for the head. The paper's baseline VAE (Table III) makes the eyes' 6 in the same way."""
 
 
 class HeadVAE(nn.Module):
@@ -38,8 +40,8 @@ class HeadVAE(nn.Module):
     def __init__(self, config: HeadVAEConfig = HeadVAEConfig()) -> None:
         super().__init__()
         self.config = c = config
-        self.register_buffer("scale", torch.ones(3))
-        self.encode_in = nn.Linear(3 + c.speech_dim, c.dim)
+        self.register_buffer("scale", torch.ones(c.channels))
+        self.encode_in = nn.Linear(c.channels + c.speech_dim, c.dim)
         self.encode_stack = LocalTransformer(c.dim, c.layers, c.heads, c.hidden, c.radius, dropout=c.dropout)
         self.knots = c.window // c.knot_every + 2
         self.encode_out = nn.Linear(self.knots * c.dim, 2 * c.latent)
@@ -47,7 +49,7 @@ class HeadVAE(nn.Module):
         self.decode_in = nn.Linear(c.dim + c.speech_dim, c.dim)
         self.decode_stack = LocalTransformer(c.dim, c.layers, c.heads, c.hidden, c.radius, dropout=c.dropout)
         self.decode_conv = nn.Conv1d(c.dim, c.dim, 5, padding=2, padding_mode="replicate")
-        self.decode_out = nn.Linear(c.dim, 3)
+        self.decode_out = nn.Linear(c.dim, c.channels)
 
     def set_statistics(self, scale: Tensor) -> None:
         """Standard deviation (3,) of the training motion, by which motion is normalised inside."""
@@ -100,7 +102,7 @@ class HeadVAE(nn.Module):
         frames, c = speech.shape[1], self.config
         generators = [generators] if isinstance(generators, torch.Generator) else generators
         rows = len(speech) // len(generators)
-        total = speech.new_zeros(len(speech), frames, 3)
+        total = speech.new_zeros(len(speech), frames, c.channels)
         weight = speech.new_zeros(frames, 1)
         for first in range(0, max(1, frames - c.overlap), c.window - c.overlap):
             last = min(first + c.window, frames)

@@ -12,20 +12,28 @@ from . import (
     cancel_job,
     clear_takes,
     fit_playback,
+    fit_rig,
     generate,
     import_audio,
+    make_lids,
     open_preferences,
     resample_gaze,
+    rig_mesh,
+    set_up,
 )
 
 CLASSES = (
     *import_audio.CLASSES,
     *add_standin.CLASSES,
     *build_flame.CLASSES,
+    *rig_mesh.CLASSES,
+    *fit_rig.CLASSES,
+    *make_lids.CLASSES,
     *generate.CLASSES,
     *resample_gaze.CLASSES,
     *clear_takes.CLASSES,
     *fit_playback.CLASSES,
     *cancel_job.CLASSES,
     *open_preferences.CLASSES,
+    *set_up.CLASSES,
 )

@@ -29,9 +29,30 @@ def head_of(context: bpy.types.Context) -> HeadRig:
 
 
 def _selected(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The active object, if it has to do with an armature: a cube that happens to be selected was not meant."""
+    """The active object, if it has to do with a head: a cube that happens to be selected was not meant."""
+    from ..rig.points import is_flame
+
     active = context.view_layer.objects.active
-    return active if active is not None and (active.type == "ARMATURE" or active.find_armature()) else None
+    if active is None or active.type == "ARMATURE" or active.find_armature():
+        return active
+    return active if active.type == "MESH" and is_flame(active) else None
+
+
+def bare_mesh(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The mesh without an armature that is chosen, or selected where none is chosen."""
+    chosen = context.scene.talkingeyes.rig or context.view_layer.objects.active
+    if chosen is None or chosen.type != "MESH" or chosen.find_armature():
+        return None
+    return chosen
+
+
+def lid_settings(context: bpy.types.Context) -> list[tuple[bpy.types.Object, str, str]]:
+    """(object, custom property, label) of what the chosen head lets one set about its lids."""
+    from ..rig.head_rig import BLINK_PROPERTY, LIDS_FOLLOW_PROPERTY
+
+    rig = head_of(context)
+    settings = ((rig.armature, LIDS_FOLLOW_PROPERTY, "Lids Follow"), (rig.mesh, BLINK_PROPERTY, "By Expressions"))
+    return [(owner, name, text) for owner, name, text in settings if owner is not None and name in owner]
 
 
 def why_no_head(context: bpy.types.Context) -> str | None:

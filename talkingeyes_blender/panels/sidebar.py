@@ -3,13 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import textwrap
-
 import bpy
 
 from ..operators import subject
 from ..operators.fit_playback import fits
 from ..operators.generate import Generate
+from .set_up import draw_first_run
+from .text import lines
 
 
 class Tab:
@@ -24,6 +24,7 @@ class SpeechPanel(Tab, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
+        draw_first_run(layout, context)
         _choose_strip(layout, context)
         _choose_head(layout, context)
         layout.separator()
@@ -70,7 +71,11 @@ class RigPanel(Tab, bpy.types.Panel):
             ("ERROR", report.warnings),
         ):
             for text in texts:
-                _lines(column, context, text, icon)
+                lines(column, context, str(text), icon)
+        if report.lacks("lids"):
+            self.layout.operator("talkingeyes.make_lids")
+        if any(found.part == "identity" for found in report.found):
+            self.layout.operator("talkingeyes.fit_rig")
 
 
 class EyesPanel(Tab, bpy.types.Panel):
@@ -88,6 +93,9 @@ class EyesPanel(Tab, bpy.types.Panel):
         layout.prop(settings, "blink_preset", text="Blinks")
         if settings.blink_preset == "CUSTOM":
             layout.prop(settings, "blink_rate", text="A Minute")
+        if subject.why_no_head(context) is None:
+            for owner, name, text in subject.lid_settings(context):
+                layout.prop(owner, f'["{name}"]', text=text)
 
 
 class WorkerPanel(Tab, bpy.types.Panel):
@@ -120,6 +128,8 @@ def _choose_head(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     reason = subject.why_no_head(context)
     if reason is not None:
         box = _warning(layout, context, reason)
+        if subject.bare_mesh(context) is not None:
+            box.operator("talkingeyes.rig_mesh", icon="OUTLINER_OB_ARMATURE")
         box.operator("talkingeyes.add_standin", icon="ADD")
         box.operator("talkingeyes.build_flame", icon="FILEBROWSER")
 
@@ -156,24 +166,15 @@ def _note(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if not job.note:
         return
     box = layout.box()
-    _lines(box, context, job.note, job.note_icon)
+    lines(box, context, job.note, job.note_icon)
     if job.note_mend:
         box.operator(job.note_mend)
 
 
 def _warning(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) -> bpy.types.UILayout:
     box = layout.box()
-    _lines(box, context, text, "ERROR")
+    lines(box, context, text, "ERROR")
     return box
-
-
-def _lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
-    """Draw a sentence in as many lines as the sidebar's width asks for."""
-    pixels = 7.0 * context.preferences.system.ui_scale
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    for i, line in enumerate(textwrap.wrap(text, max(16, int((context.region.width - 70) / pixels)))):
-        column.label(text=line, icon="NONE" if i else icon)
 
 
 CLASSES = (SpeechPanel, PartsPanel, EyesPanel, RigPanel, WorkerPanel)

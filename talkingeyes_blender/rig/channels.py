@@ -11,15 +11,20 @@ from mathutils import Euler, Quaternion
 
 from ..head import rotation
 from ..motion import Motion
+from .frame import unit_of
 from .head_rig import HeadRig
+from .points import key_points, mesh_to_armature
 
 BONE_PATHS = {"QUATERNION": ("rotation_quaternion", 4), "AXIS_ANGLE": ("rotation_axis_angle", 4)}
 _EULER_PATH = ("rotation_euler", 3)
+ROTATION_PATHS = (*(path for path, _ in BONE_PATHS.values()), _EULER_PATH[0])
 _NECK_COLUMN, _JAW_COLUMN, _EYES_COLUMN = 0, 9, 18
 _COEFFICIENT_LIMIT = 10.0
 """Blender's own limit of a shape key's slider."""
-_BETWEEN = np.radians(0.2)
-"""How far half-way between two keys a bone may be from the turn that leads from one to the other."""
+_ASTRAY = 0.00005
+"""Metres by which, half-way between two keys, skin may be off the turn that leads from one to the other."""
+_REACH = {"root": 0.3, "neck": 0.2, "jaw": 0.13, "left_eye": 0.014, "right_eye": 0.014}
+"""Metres from a joint of FLAME's to the furthest skin that it moves: the shorter, the less an angle counts."""
 _HALVINGS = 4
 _JUMP = 1.5
 """Radians from key to key at which Euler angles may have changed to the other way of writing a rotation."""
@@ -141,7 +146,10 @@ def bone_channels(rig: HeadRig, joint: str, vectors: np.ndarray, frames: np.ndar
     bone = rig.armature.pose.bones[name]
     to_local = np.array(bone.bone.matrix_local.to_3x3(), np.float64).T @ rig.frame
     path, _ = rotation_path(bone)
-    frames, values = _with_keys_between(bone.rotation_mode, np.asarray(frames, np.float64), vectors @ to_local.T)
+    tolerance = _ASTRAY / _REACH[joint]
+    frames, values = _with_keys_between(
+        bone.rotation_mode, np.asarray(frames, np.float64), vectors @ to_local.T, tolerance
+    )
     return [Channel(bone_path(name, path), i, name, frames, column) for i, column in enumerate(values.T)]
 
 
@@ -167,33 +175,72 @@ def _corrective_channels(rig: HeadRig, column: int, vectors: np.ndarray, frames:
     wanted = [(i, rig.pose_keys[column + i]) for i in range(9) if column + i in rig.pose_keys]
     if not wanted:
         return []
-    features = (rotation.matrix_from_axis_angle(vectors) - np.eye(3)).reshape(-1, 9)
+    frames = np.asarray(frames, np.float64)
+    sizes = _sizes(rig, wanted)
+    for _ in range(_HALVINGS):
+        features = _features(vectors)
+        middle = _middle(vectors)
+        error = np.abs((features[1:] + features[:-1]) / 2 - _features(middle)) @ sizes
+        wrong = np.flatnonzero(error > _ASTRAY)
+        if not len(wrong):
+            break
+        frames, vectors = _inserted(frames, vectors, wrong, middle)
+    features = _features(vectors)
     return [key_channel(name, features[:, i], frames) for i, name in wanted]
 
 
-def _with_keys_between(mode: str, frames: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sizes(rig: HeadRig, wanted: list[tuple[int, str]]) -> np.ndarray:
+    """(9,) how far each corrective of a joint moves skin at most, metres of the head a unit."""
+    scale = abs(np.linalg.det(mesh_to_armature(rig.armature, rig.mesh)[:3, :3])) ** (1 / 3) / unit_of(rig)
+    sizes = np.zeros(9)
+    for i, name in wanted:
+        key = rig.shape_keys.key_blocks[name]
+        sizes[i] = scale * np.linalg.norm(key_points(key) - key_points(key.relative_key), axis=1).max()
+    return sizes
+
+
+def _features(vectors: np.ndarray) -> np.ndarray:
+    """(T, 9) what drives a joint's correctives at rotations (T, 3)."""
+    return (rotation.matrix_from_axis_angle(vectors) - np.eye(3)).reshape(-1, 9)
+
+
+def _middle(vectors: np.ndarray) -> np.ndarray:
+    """(T - 1, 3) the rotations half-way from each of (T, 3) to the next."""
+    ends = rotation.continuous_quaternions(rotation.quaternion_from_axis_angle(vectors))
+    return rotation.axis_angle_from_quaternion(ends[1:] + ends[:-1])
+
+
+def _inserted(
+    frames: np.ndarray, vectors: np.ndarray, after: np.ndarray, middle: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames and vectors with the ``middle`` (T - 1, 3) keyed too behind the keys ``after``."""
+    vectors = np.insert(vectors, after + 1, middle[after], 0)
+    return np.insert(frames, after + 1, (frames[after] + frames[after + 1]) / 2), vectors
+
+
+def _with_keys_between(
+    mode: str, frames: np.ndarray, vectors: np.ndarray, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
     """(frames (N,), values (N, 3 or 4)) of curves in rotation mode ``mode`` for vectors (T, 3).
 
-    Curves interpolate each number by itself. Where that leaves the shortest turn between two keys (a jump of the eyes
-    in Euler angles, or from one axis to another in axis and angle), the turn's middle is keyed too, since a scene may
-    show any moment between two keys.
+    Curves interpolate each number by itself. Where that leaves the shortest turn between two keys by more than
+    ``tolerance`` radians (a jump of the eyes in Euler angles, or from one axis to another in axis and angle), the
+    turn's middle is keyed too, since a scene may show any moment between two keys.
     """
     for _ in range(_HALVINGS):
         values = _encode(mode, vectors)
         if len(values) < 2:
             break
         between = _decode(mode, (values[1:] + values[:-1]) / 2)
-        ends = rotation.continuous_quaternions(rotation.quaternion_from_axis_angle(vectors))
-        middle = ends[1:] + ends[:-1]
-        middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+        turn = _middle(vectors)
+        middle = rotation.quaternion_from_axis_angle(turn)
         # The sine form tells small angles apart, which the cosine of near 1 does not.
         sign = np.where((between * middle).sum(1, keepdims=True) < 0, -1.0, 1.0)
         error = 4 * np.arcsin(np.clip(np.linalg.norm(between * sign - middle, axis=1) / 2, 0, 1))
-        wrong = np.flatnonzero(error > _BETWEEN)
+        wrong = np.flatnonzero(error > tolerance)
         if not len(wrong):
             break
-        vectors = np.insert(vectors, wrong + 1, rotation.axis_angle_from_quaternion(middle[wrong]), 0)
-        frames = np.insert(frames, wrong + 1, (frames[wrong] + frames[wrong + 1]) / 2)
+        frames, vectors = _inserted(frames, vectors, wrong, turn)
     else:
         values = _encode(mode, vectors)
     return frames, values

@@ -20,6 +20,7 @@ from . import compat
 from .blinks import blink_expressions
 from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_paths, motion_channels
 from .head_rig import HeadRig
+from .obstacles import dead_curves
 from .takes import (
     TAKE_PROPERTY,
     Take,
@@ -27,6 +28,7 @@ from .takes import (
     clear,
     clips,
     current_take,
+    is_ours,
     owners,
     place,
     read_record,
@@ -86,7 +88,9 @@ def write_take(
         raise TalkingEyesError(
             f"Nothing of the motion can be written to '{rig.name}'.", "Switch on a part that this rig can move."
         )
-    warnings = (*rig.report.warnings, *_warnings(rig, motion, parts, shut, channels))
+    mended = set(dead_curves(rig))
+    known = [text for text in rig.report.warnings if text not in mended]
+    warnings = (*known, *_warnings(rig, motion, parts, shut, channels, frames[0], frames[-1]))
     record = {
         "id": uuid.uuid4().hex,
         "number": max((take.number for take in takes(rig)), default=0) + 1,
@@ -100,6 +104,7 @@ def write_take(
         "strengths": dataclasses.asdict(strengths),
         "settings": dict(settings or {}),
         "before": _before(rig, channels),
+        "sliders": _sliders(rig, channels.keys),
     }
     text = json.dumps(record)
     title = name or f"TalkingEyes {rig.name} seed {record['seed']}"
@@ -112,7 +117,7 @@ def write_take(
         for owner, (action, slot), of_owner in zip(owners(rig), made, (channels.bones, channels.keys), strict=False):
             _write(compat.Curves(action, slot), of_owner)
             if owner == rig.shape_keys:
-                _widen_sliders(owner, of_owner, undo)
+                _set_sliders(owner, record["sliders"], undo)
         held = [(action, action.use_fake_user) for action in dict.fromkeys(previous)]
         for action, _ in held:
             # Keeps the actions of strips that make room until the new take is in its place.
@@ -155,6 +160,7 @@ def write_gaze(
     record["parts"] = {**record["parts"], "gaze": True}
     start = record["start"] + take.step * np.arange(take.frames)
     channels = gaze_channels(rig, eyes * take.strengths.gaze, start)
+    record["sliders"] = _sliders(rig, channels.keys)
     # The action is changed in a copy, which then takes its place: a failure leaves the original alone.
     copies: dict[bpy.types.Action, bpy.types.Action] = {}
     with _undo_on_failure() as undo:
@@ -170,7 +176,7 @@ def write_gaze(
                 curves.remove(curve)
             _write(curves, of_owner)
             if clip.owner == rig.shape_keys:
-                _widen_sliders(clip.owner, of_owner, undo)
+                _set_sliders(clip.owner, record["sliders"], undo)
     for action, copy in copies.items():
         name, fake = action.name, action.use_fake_user
         action.user_remap(copy)
@@ -203,18 +209,35 @@ def _write(curves: compat.Curves, channels: Iterable[Channel]) -> None:
         curve.update()
 
 
-def _widen_sliders(keys: bpy.types.Key, channels: Iterable[Channel], undo: Callable) -> None:
-    """Let every key's slider reach its curve's values; Blender clamps what lies outside."""
+def _sliders(rig: HeadRig, channels: Iterable[Channel]) -> dict[str, list[float]]:
+    """By shape key [lowest and highest value before any take of ours, the same as it has to be now]: every slider must
+    reach its curve's values, since Blender clamps what lies outside."""
+    keys, sliders = rig.shape_keys, {}
+    if keys is None:
+        return sliders
+    for clip in sorted(clips(keys), key=lambda c: c.record["number"]):
+        for name, (*was, _, _) in clip.record.get("sliders", {}).items():
+            key = keys.key_blocks.get(name)
+            if key is not None:
+                sliders.setdefault(name, [*was, key.slider_min, key.slider_max])
     for channel in channels:
         key = keys.path_resolve(channel.data_path.removesuffix(".value"))
         low, high = float(channel.values.min()), float(channel.values.max())
         # A little wider: single precision may round a value out of its own range.
-        if low < key.slider_min:
-            undo(setattr, key, "slider_min", key.slider_min)
-            key.slider_min = max(low - _FEWER, -10.0)
-        if high > key.slider_max:
-            undo(setattr, key, "slider_max", key.slider_max)
-            key.slider_max = min(high + _FEWER, 10.0)
+        low = max(low - _FEWER, -10.0) if low < key.slider_min else key.slider_min
+        high = min(high + _FEWER, 10.0) if high > key.slider_max else key.slider_max
+        if (low, high) != (key.slider_min, key.slider_max):
+            was = sliders.get(key.name, [key.slider_min, key.slider_max])[:2]
+            sliders[key.name] = [*was, low, high]
+    return sliders
+
+
+def _set_sliders(keys: bpy.types.Key, sliders: Mapping[str, list[float]], undo: Callable) -> None:
+    for name, (_, _, low, high) in sliders.items():
+        key = keys.key_blocks[name]
+        undo(setattr, key, "slider_min", key.slider_min)
+        undo(setattr, key, "slider_max", key.slider_max)
+        key.slider_min, key.slider_max = low, high
 
 
 @contextlib.contextmanager
@@ -261,13 +284,21 @@ def _check(rig: HeadRig, motion: Motion, parts: Parts) -> None:
         )
 
 
-def _warnings(rig: HeadRig, motion: Motion, parts: Parts, shut: np.ndarray | None, channels: Channels) -> Iterable[str]:
-    """Why parts of the take might not be seen."""
+def _warnings(
+    rig: HeadRig,
+    motion: Motion,
+    parts: Parts,
+    shut: np.ndarray | None,
+    channels: Channels,
+    start: float,
+    end: float,
+) -> Iterable[str]:
+    """Why parts of the take, which lies between two scene frames, might not be seen."""
     used = motion.expression.any(0).nonzero()[0]
     if parts.face and rig.expressions and len(used) and used[-1] >= rig.expressions:
         yield f"The motion has {used[-1] + 1} expressions, the rig {rig.expressions}; the last ones are left out."
     if parts.blinks and not any(rig.blink_keys) and shut is None:
-        yield "The rig has no keys that shut its lids, so it will not blink."
+        yield "The rig has no keys that shut its lids, so it will not blink. Make lid keys to let it."
     for owner, of_owner in zip(owners(rig), (channels.bones, channels.keys), strict=False):
         data = owner.animation_data
         if data is None:
@@ -279,10 +310,31 @@ def _warnings(rig: HeadRig, motion: Motion, parts: Parts, shut: np.ndarray | Non
             yield f"Another NLA track of '{owner.name}' is set to solo, so the take will not play."
         hidden = sorted({curve.data_path for curve in compat.active_curves(data)} & paths)
         if hidden and read_record(data.action) is None:
-            yield f"The action '{data.action.name}' animates {_some(hidden)} too, and hides the take there."
+            yield (
+                f"The action '{data.action.name}' animates {_some(hidden)} too, and hides the take there. "
+                "It was left as it is; push it down to an NLA track, or delete those curves, to see the take."
+            )
+        covering = _covering(owner, paths, start, end)
+        if covering:
+            yield f"The NLA track '{covering}' lies above the take and moves the same; mute it to see the take."
         driven = sorted({curve.data_path for curve in data.drivers} & paths)
         if driven:
-            yield f"A driver sets {_some(driven)}, and hides the take there."
+            yield f"A driver sets {_some(driven)}, and hides the take there. It was left as it is."
+
+
+def _covering(owner: bpy.types.ID, paths: set[str], start: float, end: float) -> str | None:
+    """Name of a track of others' that lies above ours and replaces some of ``paths`` in the time of the take."""
+    tracks = list(owner.animation_data.nla_tracks)
+    ours = next((i for i, track in enumerate(tracks) if is_ours(track)), len(tracks))
+    for track in tracks[ours + 1 :]:
+        for strip in track.strips if not track.mute else ():
+            within = strip.frame_start < end and strip.frame_end > start
+            if not within or strip.mute or strip.blend_type != "REPLACE" or strip.action is None:
+                continue
+            curves = compat.Curves(strip.action, compat.slot_of(strip))
+            if read_record(strip.action) is None and {curve.data_path for curve in curves} & paths:
+                return track.name
+    return None
 
 
 def _some(paths: list[str]) -> str:

@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from ..head.model import JOINTS
-from .head_rig import FLAME_TO_BLENDER, JOINTS_PROPERTY
+from .head_rig import FLAME_TO_BLENDER, JOINTS_PROPERTY, HeadRig
 from .points import flame_eyes
 
 # Where FLAME 2023 Open has its joints, metres, to the millimetre: enough to tell front, up and left.
@@ -17,6 +17,10 @@ _FLAME_JOINTS = {"jaw": (0.0, -0.016, -0.058), "left_eye": (0.032, 0.023, 0.024)
 _EXACT = 0.01
 """Largest misfit, as a part of the joints' spread, at which stored joints count as the same joints."""
 _SNAP_DEGREES = 30.0
+_EYE_DISTANCE = 0.0634
+"""Metres between the eyes of FLAME's template."""
+_SAME_UNIT = 1.3
+"""Within this factor of FLAME's a head is taken to be in metres: people differ, units differ by more."""
 
 
 def flame_frame(
@@ -38,11 +42,26 @@ def flame_frame(
             return rotation, False
     eyes = flame_eyes(armature, mesh) if mesh is not None else None
     if eyes is not None:
-        return _nearby_axes(_from_eyes(*eyes)), False
+        return nearby_axes(_from_eyes(*eyes)), False
     if all(j in heads for j in _FLAME_JOINTS):
         rotation, _ = _fit(np.array(list(_FLAME_JOINTS.values())), np.array([heads[j] for j in _FLAME_JOINTS]))
-        return _nearby_axes(rotation), False
+        return nearby_axes(rotation), False
     return FLAME_TO_BLENDER.copy(), True
+
+
+def unit_of(rig: HeadRig) -> float:
+    """How long a metre of the head is in the armature's frame: by the joints stored with a rig of ours, else by how far
+    apart the eyes are."""
+    bones = rig.armature.data.bones
+    heads = np.array([bones[rig.bones[j]].head_local for j in JOINTS if j in rig.bones], np.float64)
+    stored = rig.armature.data.get(JOINTS_PROPERTY)
+    if stored is not None and len(heads) == len(JOINTS) and len(stored) == 3 * len(JOINTS):
+        joints = np.reshape(np.array(stored[:], np.float64), (-1, 3))
+        return float(np.linalg.norm(heads - heads.mean(0)) / np.linalg.norm(joints - joints.mean(0)))
+    if "left_eye" not in rig.bones or "right_eye" not in rig.bones:
+        return 1.0
+    unit = float(np.linalg.norm(heads[-1] - heads[-2])) / _EYE_DISTANCE
+    return 1.0 if 1 / _SAME_UNIT < unit < _SAME_UNIT or not unit else unit
 
 
 def _from_eyes(centres: np.ndarray, pupils: np.ndarray) -> np.ndarray:
@@ -53,27 +72,35 @@ def _from_eyes(centres: np.ndarray, pupils: np.ndarray) -> np.ndarray:
     return np.stack([x, np.cross(z, x), z], 1)
 
 
-def _fit(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
-    """(rotation that best turns ``source`` (N, 3) to ``target`` up to place and scale, misfit as a part of the size).
+def fit_rotation(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """(rotation, scale, place) that bring ``source`` (N, 3) nearest to ``target``: scale * rotation @ source + place.
 
-    Kabsch 1976, with Umeyama's guard against reflections.
+    Umeyama 1991; never a reflection.
     """
     a, b = source - source.mean(0), target - target.mean(0)
     u, s, vt = np.linalg.svd(b.T @ a)
-    flip = np.array([1.0, 1.0, np.linalg.det(u @ vt)])
+    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
     rotation = (u * flip) @ vt
+    scale = float((s * flip).sum() / max(np.linalg.norm(a) ** 2, 1e-30))
+    return rotation, scale, target.mean(0) - scale * rotation @ source.mean(0)
+
+
+def _fit(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
+    """(rotation that best turns ``source`` (N, 3) to ``target`` up to place and scale, misfit as a part of size)."""
+    a, b = source - source.mean(0), target - target.mean(0)
+    s = np.linalg.svd(b.T @ a, compute_uv=False)
     size = np.linalg.norm(a) * np.linalg.norm(b)
     if size == 0 or s[1] < 1e-6 * size:  # all in one place or on one line: no rotation fits better than another
-        return rotation, np.inf
-    scale = (s * flip).sum() / np.linalg.norm(a) ** 2
+        return np.eye(3), np.inf
+    rotation, scale, _ = fit_rotation(source, target)
     return rotation, float(np.linalg.norm(b - scale * a @ rotation.T) / np.linalg.norm(b))
 
 
-def _nearby_axes(rotation: np.ndarray) -> np.ndarray:
-    """The axis-aligned rotation nearest to ``rotation``, or ``rotation`` itself where none is near."""
+def nearby_axes(rotation: np.ndarray, within: float = _SNAP_DEGREES) -> np.ndarray:
+    """The axis-aligned rotation near ``rotation``, or ``rotation`` itself where none is within so many degrees."""
     best = max(_AXIS_ALIGNED, key=lambda axes: np.trace(axes.T @ rotation))
     angle = np.degrees(np.arccos(np.clip((np.trace(best.T @ rotation) - 1) / 2, -1, 1)))
-    return best.copy() if angle < _SNAP_DEGREES else rotation
+    return best.copy() if angle < within else rotation
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

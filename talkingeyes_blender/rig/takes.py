@@ -156,16 +156,17 @@ def clear(rig: HeadRig) -> int:
     for record in sorted(removed.values(), key=lambda r: r["number"], reverse=True):
         for owner, values in zip(owners(rig), record["before"], strict=False):
             restore_values(owner, values)
+        _restore_sliders(rig, record.get("sliders", {}))
     for owner in owners(rig):
         owner.update_tag()
     return len(removed)
 
 
-def drop(clip: Clip, and_action: bool = True) -> None:
+def drop(clip: Clip, and_action: bool = True, and_track: bool = True) -> None:
     """Remove a strip, its track if nothing else is on it, and its action if nobody else uses it."""
     action, owner, track = clip.strip.action, clip.owner, clip.track
     track.strips.remove(clip.strip)
-    if not len(track.strips) and track.name.startswith(TRACK):
+    if and_track and not len(track.strips) and track.name.startswith(TRACK):
         owner.animation_data.nla_tracks.remove(track)
     if and_action:
         remove_unused(action)
@@ -204,9 +205,13 @@ def place(
     """
     end = max(end, start + _EMPTY_STRIP)
     data = owner.animation_data or owner.animation_data_create()
+    active = _active_of_others(data)
     around = start - _GAP, end + _GAP
+    # The track that takes share stays where it is, so that layers above it go on to lie above it.
+    shared = next((track for track in data.nla_tracks if is_ours(track)), None)
     for clip in [clip for clip in clips(owner) if clip.plays and clip.overlap(*around) > 0]:
         strip = clip.strip
+        its_own = clip.track != shared
         if clip.overlap(*around) < (strip.frame_end - strip.frame_start) / 2:
             _cut(strip, *around)
         elif keep_previous:
@@ -215,13 +220,11 @@ def place(
             bounds = (strip.frame_start, strip.frame_end, strip.action_frame_start, strip.action_frame_end)
             muted = _add_strip(aside, strip.action, compat.slot_of(strip), *bounds)
             muted.mute = True
-            drop(clip, and_action=False)
+            drop(clip, and_action=False, and_track=its_own)
         else:
-            drop(clip)
-    strip = None
-    track = next((t for t in data.nla_tracks if t.name == TRACK and not t.mute and _only_ours(t)), None)
-    if track is not None:
-        strip = _add_strip(track, action, slot, start, end, start, end)
+            drop(clip, and_track=its_own)
+    track = shared
+    strip = _add_strip(track, action, slot, start, end, start, end) if track is not None else None
     if strip is None:
         track = data.nla_tracks.new()
         track.name = TRACK
@@ -229,6 +232,8 @@ def place(
     # Before and after a take the face holds still, unless another track has something to say there.
     alone = all(t == track or t.mute or not len(t.strips) for t in data.nla_tracks)
     strip.extrapolation = "HOLD" if alone else "NOTHING"
+    if active is not None:
+        data.nla_tracks.active = _of_others(data)[active]
 
 
 def _add_strip(track, action, slot, start: float, end: float, action_start: float, action_end: float):
@@ -263,8 +268,19 @@ def _cut(strip: bpy.types.NlaStrip, start: float, end: float) -> None:
         strip.frame_start_raw, strip.frame_end_raw = end, last
 
 
-def _only_ours(track: bpy.types.NlaTrack) -> bool:
-    return all(read_record(strip.action) is not None for strip in track.strips)
+def _of_others(data: bpy.types.AnimData) -> list[bpy.types.NlaTrack]:
+    return [t for t in data.nla_tracks if not any(read_record(strip.action) is not None for strip in t.strips)]
+
+
+def _active_of_others(data: bpy.types.AnimData) -> int | None:
+    """Place among the tracks of others of the one that is active; None where that is ours, or none is."""
+    tracks, active = _of_others(data), data.nla_tracks.active
+    return tracks.index(active) if active is not None and active in tracks else None
+
+
+def is_ours(track: bpy.types.NlaTrack) -> bool:
+    """Whether new takes go to a track."""
+    return track.name == TRACK and not track.mute and all(read_record(s.action) is not None for s in track.strips)
 
 
 # ------------------------------------------------------------------------------------------------- as it was before
@@ -284,6 +300,7 @@ def snapshot(owner: bpy.types.ID) -> list[tuple]:
 
 def revert(owner: bpy.types.ID, strips: list[tuple]) -> None:
     """Bring our strips on a data-block back to a snapshot. Their actions must still be there."""
+    active = _active_of_others(owner.animation_data) if owner.animation_data is not None else None
     for clip in list(clips(owner)):
         drop(clip, and_action=False)
     tracks: dict[str, bpy.types.NlaTrack] = {}
@@ -294,6 +311,8 @@ def revert(owner: bpy.types.ID, strips: list[tuple]) -> None:
         strip = _add_strip(tracks[name], action, slot, *bounds)
         for key, value in values.items():
             setattr(strip, key, value)
+    if active is not None:
+        owner.animation_data.nla_tracks.active = _of_others(owner.animation_data)[active]
     _drop_empty(owner)
 
 
@@ -314,6 +333,18 @@ def restore_values(owner: bpy.types.ID, values: Mapping[str, Any]) -> None:
             setattr(owner.path_resolve(holder), name, value)
         except ValueError:
             continue
+
+
+def _restore_sliders(rig: HeadRig, sliders: Mapping[str, list[float]]) -> None:
+    """Give sliders that a take has widened their range again, but for those that the user has changed since."""
+    for name, (low, high, *wide) in sliders.items():
+        key = rig.shape_keys.key_blocks.get(name) if rig.shape_keys is not None else None
+        if key is not None and all(map(_same, (key.slider_min, key.slider_max), wide)):
+            key.slider_min, key.slider_max = low, high
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) < 1e-5
 
 
 def _drop_empty(owner: bpy.types.ID) -> None:

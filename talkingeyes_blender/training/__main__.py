@@ -14,6 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import TalkingEyesError
+from .evaluation.cli import NAMES as EVALUATION
+from .evaluation.cli import add_commands
 
 STAGES = ("gaze-vqvae", "speech-to-gaze", "face")
 
@@ -27,6 +29,14 @@ def main(argv: list[str] | None = None) -> int:
             from .corpus.build import main as build
 
             return build(arguments[1:]) or 0
+        if arguments[:1] == ["check-data"]:
+            from .check_data import main as check
+
+            return check(arguments[1:])
+        if arguments[:1] == ["import"]:
+            from .importing.command import main as bring_in
+
+            return bring_in(arguments[1:])
         options = _parser().parse_args(arguments)
         return options.run(options)
     except TalkingEyesError as error:
@@ -43,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m talkingeyes_blender.training",
         description="Train the generators on a dataset in the layout of docs/data.md. 'corpus' makes a synthetic one.",
     )
-    commands = parser.add_subparsers(required=True, metavar="corpus | gaze-vqvae | speech-to-gaze | face | export")
+    names = ("corpus", "import", "check-data", *STAGES, "export", *EVALUATION)
+    commands = parser.add_subparsers(required=True, metavar=" | ".join(names))
     for stage in STAGES:
         command = commands.add_parser(stage, help=f"train the stage '{stage}'; the same command resumes it")
         command.add_argument("--data", type=Path, required=True, help="dataset folder")
@@ -67,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--temperature", type=float, default=1.0)
     export.add_argument("--top-k", type=int, default=0)
     export.set_defaults(run=_export)
+    add_commands(commands)
     return parser
 
 
@@ -75,6 +87,7 @@ def _train(options: argparse.Namespace) -> int:
 
     from . import config as recipes
     from .augment import Augmenter
+    from .check_data import NO_GAZE, refuse_faults
     from .dataset import Dataset
     from .loop import run
 
@@ -84,6 +97,9 @@ def _train(options: argparse.Namespace) -> int:
     changes = {name: getattr(options, name) for name in ("steps", "batch", "seed") if getattr(options, name)}
     stage_config = dataclasses.replace(stage_config, loop=dataclasses.replace(stage_config.loop, **changes))
     dataset = Dataset(options.data)
+    with tqdm(total=len(dataset), unit="sequence", desc="check-data", leave=False) as bar:
+        passed = (NO_GAZE,) if options.stage == "face" else ()
+        refuse_faults(dataset, lambda done: bar.update(done - bar.n), passed)
     folder = options.out / options.stage
     augmenter = None
     if options.stage != "gaze-vqvae" and not options.no_augment:

@@ -52,6 +52,8 @@ class GazeVQVAEStage:
     """Weight of a velocity term, which Eq. 7 does not have."""
     reset_after: int = 100
     """Steps after which a code that no feature chose is put on a random feature of the batch; 0 never does."""
+    channel: str = "eyes"
+    """What is put into codes: 'eyes', or 'head' for the ablation of Table V; the model's ``channels`` must fit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,11 @@ class SpeechToGazeStage:
     """Weight of the codes' cross-entropy, which the paper does not have and sampled codes need."""
     past_noise: float = 0.0
     """Noise on the past eye motion in teacher forcing, as a share of its standard deviation."""
+    own_past: float = 0.0
+    """Share of sequences whose past is the decoder's own prediction, as in the paper's autoregression; the others are
+    given the true past."""
+    own_passes: int = 3
+    """Passes in parallel by which that prediction is approached."""
 
 
 @dataclasses.dataclass(frozen=True)

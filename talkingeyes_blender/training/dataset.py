@@ -36,7 +36,8 @@ SAMPLES_PER_FRAME = 640
 SPLITS = ("train", "validation", "test", "held_out")
 """``train``, ``validation`` and ``test`` part the subjects 8:1:1; ``held_out`` are subjects named in dataset.json."""
 
-_LENGTH_TOLERANCE = 2
+LENGTH_TOLERANCE = 2
+"""Frames by which motion and sound may differ in length."""
 _MAX_ANGLE = 2 * np.pi
 
 
@@ -70,6 +71,8 @@ class Sequence:
     samples: np.ndarray | None = None
     """(N,) float32 at 16 kHz; None where only the motion was read."""
     fps: float = FPS
+    shape: np.ndarray | None = None
+    """(S,) identity coefficients in the basis of ``head_model``, or None where they are not known."""
     speaking: np.ndarray | None = None
     """(T,) bool, or None where it is not known."""
     phone_start: np.ndarray | None = None
@@ -84,6 +87,8 @@ class Sequence:
         object.__setattr__(self, "valid", np.ascontiguousarray(self.valid, bool))
         if self.samples is not None:
             object.__setattr__(self, "samples", np.ascontiguousarray(self.samples, np.float32))
+        if self.shape is not None:
+            object.__setattr__(self, "shape", np.ascontiguousarray(self.shape, np.float32))
         if self.speaking is not None:
             object.__setattr__(self, "speaking", np.ascontiguousarray(self.speaking, bool))
         for name in ("phone_start", "phone_end"):
@@ -121,6 +126,8 @@ class Sequence:
             array = getattr(self, name)
             if array is not None and array.shape != (self.frames,):
                 raise TalkingEyesError(f"{where}: '{name}' has the shape {array.shape}, not ({self.frames},).")
+        if self.shape is not None and (self.shape.ndim != 1 or not np.isfinite(self.shape).all()):
+            raise TalkingEyesError(f"{where}: 'shape' is not one row of finite numbers.")
         for name in ("expression", *CHANNELS):
             array = getattr(self, name)[self.valid]
             if not np.isfinite(array).all():
@@ -143,7 +150,7 @@ class Sequence:
         if self.samples is not None:
             if self.samples.ndim != 1 or not np.isfinite(self.samples).all():
                 raise TalkingEyesError(f"{where}: its sound is not one channel of finite numbers.")
-            if abs(frame_count(len(self.samples)) - self.frames) > _LENGTH_TOLERANCE:
+            if abs(frame_count(len(self.samples)) - self.frames) > LENGTH_TOLERANCE:
                 raise TalkingEyesError(
                     f"{where} has {self.frames} frames of motion for {len(self.samples) / RATE:.2f} s of sound.",
                     "Motion runs at 25 frames a second and starts with the sound.",
@@ -154,12 +161,13 @@ class Sequence:
 # -- one sequence ----------------------------------------------------------------------------------
 
 
-def _paths(folder: Path, name: str) -> tuple[Path, Path]:
+def sequence_paths(folder: Path, name: str) -> tuple[Path, Path]:
+    """Where a sequence's motion and sound are."""
     base = Path(folder) / "sequences"
     return base / f"{name}.npz", base / f"{name}.flac"
 
 
-def _replace_file(path: Path, payload: bytes) -> None:
+def replace_file(path: Path, payload: bytes) -> None:
     """Write beside ``path``, then rename, so that a half-written file is never seen."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}", suffix=".part")
     try:
@@ -178,7 +186,7 @@ def write_sequence(folder: str | os.PathLike, sequence: Sequence) -> None:
     sequence.checked()
     if sequence.samples is None:
         raise TalkingEyesError(f"Sequence '{sequence.id}' has no sound to write.")
-    npz, flac = _paths(Path(folder), sequence.id)
+    npz, flac = sequence_paths(Path(folder), sequence.id)
     npz.parent.mkdir(parents=True, exist_ok=True)
     sound = io.BytesIO()
     soundfile.write(sound, np.clip(sequence.samples, -1.0, 1.0), RATE, format="FLAC", subtype="PCM_16")
@@ -189,18 +197,18 @@ def write_sequence(folder: str | os.PathLike, sequence: Sequence) -> None:
         "expression": sequence.expression.astype(np.float16),
         **{name: getattr(sequence, name) for name in ("subject", "source", "head_model")},
     }
-    for name in ("speaking", "phone_start", "phone_end", "phone_name"):
+    for name in ("shape", "speaking", "phone_start", "phone_end", "phone_name"):
         if getattr(sequence, name) is not None:
             arrays[name] = getattr(sequence, name)
     motion = io.BytesIO()
     np.savez_compressed(motion, **arrays)
-    _replace_file(flac, sound.getvalue())
-    _replace_file(npz, motion.getvalue())
+    replace_file(flac, sound.getvalue())
+    replace_file(npz, motion.getvalue())
 
 
 def read_sequence(folder: str | os.PathLike, name: str, *, sound: bool = True) -> Sequence:
     """Read and check one sequence; ``sound=False`` leaves ``samples`` None."""
-    npz, flac = _paths(Path(folder), name)
+    npz, flac = sequence_paths(Path(folder), name)
     try:
         with np.load(npz, allow_pickle=False) as archive:
             values = {key: archive[key] for key in archive.files}
@@ -208,6 +216,8 @@ def read_sequence(folder: str | os.PathLike, name: str, *, sound: bool = True) -
         raise TalkingEyesError(f"{npz} does not exist.", "Choose a folder in the layout of docs/data.md.") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise TalkingEyesError(f"{npz} could not be read as a sequence ({error}).") from error
+    if "ear" in values and "blink" not in values:
+        values["blink"] = blink_from_ear(values["ear"], values.get("valid"))
     required = ("expression", *CHANNELS, "subject", "head_model")
     missing = [key for key in required if key not in values]
     if missing:
@@ -235,15 +245,27 @@ def _read_sound(path: Path) -> np.ndarray:
     return samples
 
 
+def blink_from_ear(ear: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Closure (T, 2), 0 to 1, from the aspect ratios of both eyes (T, 2).
+
+    An eye's own open state is the 90th percentile of its ratios; from four fifths of that on it counts as open, since
+    lids follow the gaze and squint, and below a fifth as shut: lashes and landmarks never quite meet.
+    """
+    ear = np.asarray(ear, np.float64)
+    seen = ear[np.asarray(valid, bool)] if valid is not None and np.any(valid) else ear
+    opened = np.maximum(np.nanpercentile(seen, 90, axis=0), 1e-3)
+    return np.clip((0.8 - ear / opened) / 0.6, 0.0, 1.0)
+
+
 def is_complete(folder: str | os.PathLike, name: str) -> bool:
     """Whether a sequence is there, readable and of matching length (its sound's header is read, not its samples)."""
-    _npz, flac = _paths(Path(folder), name)
+    _npz, flac = sequence_paths(Path(folder), name)
     try:
         sequence = read_sequence(folder, name, sound=False)
         frames = soundfile.info(str(flac)).frames
     except (TalkingEyesError, soundfile.LibsndfileError, OSError):
         return False
-    return abs(frame_count(frames) - sequence.frames) <= _LENGTH_TOLERANCE
+    return abs(frame_count(frames) - sequence.frames) <= LENGTH_TOLERANCE
 
 
 # -- a whole dataset -------------------------------------------------------------------------------
@@ -275,7 +297,7 @@ def write_description(
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace_file(folder / "dataset.json", (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
+    replace_file(folder / "dataset.json", (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def subject_split(subject: str) -> str:
@@ -341,7 +363,7 @@ class Dataset:
     def subject(self, name: str) -> str:
         """The subject of a sequence, from dataset.json or else from its file."""
         if name not in self._subjects:
-            npz, _ = _paths(self.folder, name)
+            npz, _ = sequence_paths(self.folder, name)
             try:
                 with np.load(npz, allow_pickle=False) as archive:
                     self._subjects[name] = str(archive["subject"])

@@ -28,7 +28,7 @@ class GazeVQVAETraining:
         self.validation = Crops(dataset.split("validation"), config.loop.frames, sound=False)
         torch.manual_seed(config.loop.seed)
         model = GazeVQVAE(config.model)
-        model.set_statistics(*statistics(train, "eyes"))
+        model.set_statistics(*statistics(train, config.channel))
         self.networks = nn.ModuleDict({"gaze_vqvae": model}).to(device)
         self.unused = torch.zeros(config.model.codes, dtype=torch.long, device=device)
 
@@ -40,7 +40,7 @@ class GazeVQVAETraining:
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         drawn = self.train.draw(self.config.loop.batch, rng)
-        return {"eyes": drawn["eyes"], "valid": drawn["valid"]}
+        return {"eyes": drawn[self.config.channel], "valid": drawn["valid"]}
 
     def losses(self, batch: dict[str, Tensor], progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         model, valid = self.networks["gaze_vqvae"], batch["valid"]
@@ -71,7 +71,7 @@ class GazeVQVAETraining:
         dead = (self.unused > self.config.reset_after).nonzero()[:, 0]
         if len(dead):
             at = torch.randint(len(found), (len(dead),), generator=generator).to(found.device)
-            model.codebook.data[dead] = found[at]
+            model.codebook.data[dead] = found[at].to(model.codebook.dtype)
             # Spread over the next steps, or they would all fall due together for ever.
             self.unused[dead] = 0
 
@@ -87,7 +87,7 @@ class GazeVQVAETraining:
         squares, count, seen, made_all, true_all = 0.0, 0, [], [], []
         for _ in range(8):
             batch = self.validation.draw(16, rng)
-            eyes, valid = batch["eyes"].to(model.mean.device), batch["valid"].to(model.mean.device)
+            eyes, valid = batch[self.config.channel].to(model.mean.device), batch["valid"].to(model.mean.device)
             made, _, codes = model(eyes, valid)
             squares += (made - eyes).square().mean(-1)[valid].sum().item()
             count += int(valid.sum())

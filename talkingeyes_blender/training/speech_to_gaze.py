@@ -73,6 +73,8 @@ class SpeechToGazeTraining:
             true_features = self.vqvae.encode(eyes, valid)
             true_codes = self.vqvae.nearest(true_features)
         past, past_codes = self._past(eyes, true_features, true_codes, generator)
+        if c.own_past:
+            past, past_codes = self._own_past(speech, made_head.float(), past, past_codes, generator)
         # Eq. 9 takes the predicted head; its own losses train it, not the gaze's.
         features, hidden = gaze(speech, made_head.float().detach(), past, past_codes)
         features = features.float()
@@ -109,6 +111,25 @@ class SpeechToGazeTraining:
             astray = (torch.rand(codes.shape, generator=generator) < 0.1).to(codes.device)
             codes = torch.where(astray, self.vqvae.nearest(strayed), codes)
         return eyes, F.embedding(codes, self.vqvae.codebook)
+
+    @torch.no_grad()
+    def _own_past(
+        self, speech: Tensor, head: Tensor, past: Tensor, past_codes: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Give a share of the sequences their own prediction as the past, as the paper's autoregression has it.
+
+        The roll-out is approached by passes in parallel: the first knows no past, each next one the prediction of the
+        one before. So nothing of the truth leaks into it, and a decoder that repeats its past, which is nearly right
+        where the past is true, has nothing to repeat.
+        """
+        gaze, mean = self.networks["gaze_decoder"], self.vqvae.mean
+        own, own_codes = mean.expand_as(past), torch.zeros_like(past_codes)
+        for _ in range(self.config.own_passes):
+            features, _ = gaze(speech, head, own, own_codes)
+            quantised, codes = self.vqvae.quantise(features.float())
+            own, own_codes = self.vqvae.decode(quantised).float(), F.embedding(codes, self.vqvae.codebook)
+        chosen = (torch.rand(len(past), 1, 1, generator=generator) < self.config.own_past).to(past.device)
+        return torch.where(chosen, own, past), torch.where(chosen, own_codes, past_codes)
 
     def validate(self) -> dict[str, float]:
         """Losses on unheard speech, and how far generated motion moves against the data's motion, in degrees."""
