@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,17 +111,15 @@ class SetUp(jobs.Explained, bpy.types.Operator):
     def draw(self, context: bpy.types.Context) -> None:
         chosen, wheels = self._build, preferences.read(context).wheels
         column = self.layout.column(align=True)
-        source = f"about {_size(chosen.download_megabytes)} are downloaded from pytorch.org and pypi.org"
-        if wheels:
-            source = f"from {wheels}"
+        source = f"About {_size(chosen.download_megabytes)} are downloaded from pytorch.org and pypi.org."
         for text in (
-            f"PyTorch for {chosen.name} is installed, {source}.",
-            f"It takes about {_size(chosen.disk_megabytes)} on the disk and some minutes,",
-            "while Blender stays usable. It can be cancelled, and goes on when you set up again.",
-            f"Folder: {folder()}",
-            *((chosen.note,) if chosen.note else ()),
+            f"PyTorch for {chosen.name} is installed, in a folder of its own.",
+            f"The packages come from {wheels}." if wheels else source,
+            f"It takes about {_size(chosen.disk_megabytes)} on the disk, and some minutes.",
+            "Blender stays usable. Cancelled, it goes on when you set up again.",
+            chosen.note,
         ):
-            column.label(text=text)
+            _lines(column, text)
         self.layout.prop(self, "anew")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -182,6 +181,12 @@ class SetUp(jobs.Explained, bpy.types.Operator):
         _note = jobs.Note("ERROR", str(error), "talkingeyes.open_preferences")
         self.report({"ERROR"}, _note.text)
         return {"CANCELLED"}
+
+
+def _lines(column: bpy.types.UILayout, text: str, characters: int = 62) -> None:
+    """Draw a sentence in a dialog, whose width is known."""
+    for line in textwrap.wrap(text, characters):
+        column.label(text=line)
 
 
 def _size(megabytes: int) -> str:
