@@ -19,17 +19,20 @@ REPRODUCTION ?= runs/reproduce
 SEEDS ?= 0 1 2
 JOBS ?= 2
 
-.PHONY: help setup demo test lint extension standin standin-sheet starter bench reproduce reproduce-report clean
+.PHONY: help setup demo test test-setup lint extension standin standin-sheet starter bench bench-heads reproduce \
+	reproduce-report clean
 
 help:
 	@echo "make demo [AUDIO=talk.wav] [HEAD=flame2023_Open.pkl] [SEED=7] [OUT=out]   a talking head from speech"
 	@echo "make test        all tests that need no GPU"
 	@echo "make setup       the environment that both share"
+	@echo "make test-setup  make the worker's environment for real, with torch"
 	@echo "make extension   dist/talkingeyes_blender-*.zip, to install in Blender"
 	@echo "make starter     train the shipped weights again (hours of CPU)"
 	@echo "make bench       measure generation and writing"
 	@echo "make reproduce   the paper's Tables III, V, VI, VII in a small setting (hours; resumes) [SEEDS=\"0 1 2\"] [JOBS=2]"
 	@echo "make reproduce-report   what there is of them so far"
+	@echo "make bench-heads measure lids, and transfer to a FLAME head (TALKINGEYES_TESTDATA, or --head of the modules)"
 
 setup: $(VENV)/.ready
 
@@ -49,6 +52,9 @@ demo: extension
 lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports
+
+test-setup: setup
+	TALKINGEYES_TEST_SETUP="$(TORCH)" $(RUN) -m pytest -s tests/test_environment.py -k real
 
 test: lint
 	$(RUN) -m pytest
@@ -74,6 +80,10 @@ bench: setup
 	$(RUN) -m benchmarks.curves
 	$(RUN) -m benchmarks.skinning
 	$(RUN) -m benchmarks.enable
+
+bench-heads: setup
+	$(RUN) -m benchmarks.lids
+	$(RUN) -m benchmarks.transfer
 
 clean:
 	rm -rf $(VENV) out dist build

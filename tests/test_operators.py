@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 import resource
@@ -233,6 +234,16 @@ def test_a_flame_file_becomes_a_head_that_speaks(scene, speech, tmp_path):
     bpy.ops.talkingeyes.import_audio(filepath=str(speech))
     assert bpy.ops.talkingeyes.generate() == {"FINISHED"}
     assert current_take(subject.head_of(bpy.context)).frames == 50
+
+
+def test_what_a_head_cannot_do_is_said(scene, speech, tmp_path):
+    head = tiny_head()
+    path = write_head(tmp_path / "few.npz", dataclasses.replace(head, expression_basis=head.expression_basis[..., :2]))
+    bpy.ops.talkingeyes.build_flame(filepath=str(path))
+    bpy.ops.talkingeyes.import_audio(filepath=str(speech))
+    bpy.ops.talkingeyes.generate()
+    said = bpy.context.window_manager.talkingeyes.note
+    assert "This head cannot " in said and "% reached." in said
 
 
 def test_importing_audio_fits_the_playback(scene, speech):

@@ -19,6 +19,7 @@ from . import (
     open_preferences,
     resample_gaze,
     rig_mesh,
+    set_up,
 )
 
 CLASSES = (
@@ -34,4 +35,5 @@ CLASSES = (
     *fit_playback.CLASSES,
     *cancel_job.CLASSES,
     *open_preferences.CLASSES,
+    *set_up.CLASSES,
 )
