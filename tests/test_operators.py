@@ -529,3 +529,22 @@ def test_preferences_have_defaults_where_the_addon_is_not_installed(monkeypatch)
     monkeypatch.undo()
     assert preferences.read(bpy.context) == preferences.Choices()
     assert preferences.log_folder().is_dir()
+
+
+def test_takes_are_kept_chosen_and_removed(ready):
+    rig = subject.head_of(bpy.context)
+    for seed in (1, 2):
+        ready.talkingeyes.seed = seed
+        bpy.ops.talkingeyes.generate()
+    first, second = takes(rig)
+    assert (first.seed, first.active, second.seed, second.active) == (1, False, 2, True)
+    assert bpy.ops.talkingeyes.choose_take(take=first.id) == {"FINISHED"}
+    assert subject.take_of(bpy.context).seed == 1
+    assert "no such take" in refusal(bpy.ops.talkingeyes.choose_take, take="gone")
+    assert bpy.ops.talkingeyes.remove_take(take=first.id) == {"FINISHED"}
+    assert [(take.seed, take.active) for take in takes(rig)] == [(2, True)]
+    ready.talkingeyes.keep_takes = False
+    bpy.ops.talkingeyes.generate()
+    assert len(takes(rig)) == 1, "replaced"
+    assert bpy.ops.talkingeyes.remove_take(take=takes(rig)[0].id) == {"FINISHED"}
+    assert not takes(rig) and not bpy.data.actions

@@ -83,6 +83,7 @@ class GeneratePlan:
             parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
             strengths=Strengths(**self.strengths),
             seed=motion.seed,
+            keep_previous=scene.talkingeyes.keep_takes,
             settings={"strip": strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
         )
         memory.remember(take, motion)
