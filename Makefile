@@ -19,13 +19,14 @@ REPRODUCTION ?= runs/reproduce
 SEEDS ?= 0 1 2
 JOBS ?= 2
 
-.PHONY: help setup demo test test-setup lint extension standin standin-sheet starter bench bench-heads reproduce \
+.PHONY: help setup demo test test-setup test-blenders lint extension standin standin-sheet starter bench bench-heads reproduce \
 	reproduce-report clean
 
 help:
 	@echo "make demo [AUDIO=talk.wav] [HEAD=flame2023_Open.pkl] [SEED=7] [OUT=out]   a talking head from speech"
 	@echo "make test        all tests that need no GPU"
 	@echo "make setup       the environment that both share"
+	@echo "make test-blenders   the tests that need Blender in 4.2, 4.5, 5.0 and 5.2 (Python 3.11 and 3.13)"
 	@echo "make test-setup  make the worker's environment for real, with torch"
 	@echo "make extension   dist/talkingeyes_blender-*.zip, to install in Blender"
 	@echo "make starter     train the shipped weights again (hours of CPU)"
@@ -55,6 +56,9 @@ lint: setup
 
 test-setup: setup
 	TALKINGEYES_TEST_SETUP="$(TORCH)" $(RUN) -m pytest -s tests/test_environment.py -k real
+
+test-blenders: setup
+	sh tools/test_blenders.sh
 
 test: lint
 	$(RUN) -m pytest
