@@ -15,6 +15,9 @@ from ..inference.gaze_vqvae import GazeVQVAEConfig
 from ..inference.head_vae import HeadVAEConfig
 from ..inference.mel_encoder import MelEncoderConfig
 
+FROZEN = ("model.feature_extractor",)
+"""wav2vec 2.0's convolutional front end; the compact encoder has no such part, and is trained whole."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
@@ -24,6 +27,9 @@ class LoopConfig:
     """Optimiser steps; 0 takes ``epochs``."""
     epochs: int = 100
     batch: int = 16
+    """Sequences of one optimiser step, over all processes and steps of accumulation."""
+    accumulate: int = 1
+    """Parts in which a process works through its share of a batch, one after the other, to save memory."""
     frames: int = 250
     """Frames of each crop."""
     learning_rate: float = 1e-4
@@ -31,6 +37,8 @@ class LoopConfig:
     final_rate: float = 1.0
     """Share of the learning rate that a cosine schedule ends at; 1 keeps it constant."""
     weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's, and its default: the paper names no others."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     ema: float = 0.0
@@ -71,8 +79,12 @@ class SpeechToGazeStage:
     kl: float = 1e-4
     """lambda_1."""
     regularity: float = 1.0
+    regularity_code: str = "own"
+    """Which code Eq. 14 draws a feature to: its 'own' nearest, as the paper writes, or the 'true' one (CodeTalker)."""
     likelihood: float = 0.0
     """Weight of the codes' cross-entropy, which the paper does not have and sampled codes need."""
+    frozen: tuple[str, ...] = FROZEN
+    """Parts of the speech encoder that stay as they are, as the paper trains "part of the speech encoder"."""
     past_noise: float = 0.0
     """Noise on the past eye motion in teacher forcing, as a share of its standard deviation."""
     own_past: float = 0.0
@@ -93,10 +105,13 @@ class FaceStage:
     """Weight of Eq. 3 on the head model's face landmarks, in millimetres."""
     closure: float = 0.0
     """Weight of the lip gap's error, in millimetres."""
+    speaker_style: bool = True
+    """A row of B (Eq. 1) for each training speaker; without, one manner for all. The add-on speaks in their mean."""
     coefficients: float = 0.0
     """Weight of the squared error of normalised coefficients."""
     velocity: float = 0.0
     """Weight of the squared error of normalised coefficients' first difference."""
+    frozen: tuple[str, ...] = FROZEN
     past_noise: float = 0.0
     own_past: float = 0.0
     """Share of sequences that are given the network's own prediction as the past, from the middle of the training on;
@@ -112,7 +127,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
             model=GazeVQVAEConfig(dim=128, layers=2, hidden=256, code_dim=32),
             loop=LoopConfig(
                 steps=3000, batch=16, frames=125, learning_rate=1e-3, warmup=100, final_rate=0.05,
-                ema=0.99,
+                ema=0.99, betas=(0.9, 0.98),
             ),
             velocity=1.0,
         )
@@ -123,7 +138,8 @@ def starter(stage: str, frames_of_model: dict | None = None):
             head=HeadVAEConfig(speech_dim=96, dim=128, layers=2, hidden=256, latent=32),
             gaze=GazeDecoderConfig(speech_dim=96, code_dim=32, dim=192, layers=3, hidden=384, past="code", jumps=1024),
             loop=LoopConfig(
-                steps=900, batch=12, frames=250, learning_rate=6e-4, warmup=100, final_rate=0.05, ema=0.998, bf16=True
+                steps=900, batch=12, frames=250, learning_rate=6e-4, warmup=100, final_rate=0.05, ema=0.998, bf16=True,
+                betas=(0.9, 0.98),
             ),
             reconstruction_eyes=0.1,
             velocity_eyes=0.1,
@@ -137,8 +153,9 @@ def starter(stage: str, frames_of_model: dict | None = None):
             face=FaceDecoderConfig(speech_dim=192),
             loop=LoopConfig(
                 steps=4500, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
-                ema=0.998, bf16=True,
+                ema=0.998, bf16=True, betas=(0.9, 0.98),
             ),
+            speaker_style=False,
             closure=0.5,
             coefficients=1.0,
             velocity=2.0,

@@ -70,7 +70,7 @@ def _small() -> Setting:
             model=GazeVQVAEConfig(dim=96, layers=2, hidden=192, code_dim=code),
             loop=LoopConfig(
                 steps=1200, batch=16, frames=125, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
-                validate_every=300,
+                betas=(0.9, 0.98), validate_every=300,
             ),
         ),
         stage_two=SpeechToGazeStage(
@@ -79,13 +79,13 @@ def _small() -> Setting:
             gaze=GazeDecoderConfig(speech_dim=speech, code_dim=code, dim=128, layers=2, hidden=256),
             loop=LoopConfig(
                 steps=600, batch=12, frames=250, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
-                validate_every=200,
+                betas=(0.9, 0.98), validate_every=200,
             ),
         ),
         correlation=CorrelationStage(
             loop=LoopConfig(
                 steps=600, batch=24, learning_rate=1e-3, warmup=50, final_rate=0.05, weight_decay=0.05, ema=0.98,
-                validate_every=200,
+                betas=(0.9, 0.98), validate_every=200,
             )
         ),
         gaze_vae=GazeVAEConfig(speech_dim=speech, dim=96, layers=2, hidden=192, latent=32),
@@ -107,7 +107,7 @@ def _full() -> Setting:
             model=CorrelationConfig(dim=128),
             loop=LoopConfig(
                 steps=6000, batch=48, learning_rate=5e-4, warmup=200, final_rate=0.05, weight_decay=0.05, ema=0.995,
-                validate_every=250,
+                betas=(0.9, 0.98), validate_every=250,
             ),
         ),
         gaze_vae=GazeVAEConfig(speech_dim=width),
