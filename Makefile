@@ -13,11 +13,12 @@ HEAD ?=
 SEED ?= 1
 OUT ?= out
 
-.PHONY: help setup demo test lint extension standin standin-sheet starter bench clean
+.PHONY: help setup demo test test-resume lint extension standin standin-sheet starter bench clean
 
 help:
 	@echo "make demo [AUDIO=talk.wav] [HEAD=flame2023_Open.pkl] [SEED=7] [OUT=out]   a talking head from speech"
 	@echo "make test        all tests that need no GPU"
+	@echo "make test-resume training killed ten times at random, and shared by two processes (minutes)"
 	@echo "make setup       the environment that both share"
 	@echo "make extension   dist/talkingeyes_blender-*.zip, to install in Blender"
 	@echo "make starter     train the shipped weights again (hours of CPU)"
@@ -45,6 +46,9 @@ lint: setup
 test: lint
 	$(RUN) -m pytest
 
+test-resume: setup
+	SLOW=1 $(RUN) -m pytest tests/test_training_runs.py -k "ten_kills or two_processes"
+
 standin: setup
 	$(RUN) -m talkingeyes_blender.head.standin_build
 
@@ -56,6 +60,7 @@ bench: setup
 	$(RUN) -m benchmarks.curves
 	$(RUN) -m benchmarks.skinning
 	$(RUN) -m benchmarks.enable
+	$(RUN) -m benchmarks.training
 
 clean:
 	rm -rf $(VENV) out dist build

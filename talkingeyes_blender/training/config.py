@@ -7,6 +7,7 @@ TalkingEyes, Section V-A: Adam, learning rate 1e-4, 100 epochs in both stages, l
 from __future__ import annotations
 
 import dataclasses
+import json
 
 from ..errors import TalkingEyesError
 from ..inference.face_decoder import FaceDecoderConfig
@@ -118,6 +119,36 @@ class FaceStage:
     it grows to that share from none."""
     no_past: float = 0.0
     """Share of sequences that are given no past at all, so that speech is listened to."""
+
+
+def changed(config, settings: list[str]):
+    """A configuration with fields overridden by 'name=value', where a name may lead inside, as in 'loop.clip=0.5'."""
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if not equals:
+            raise TalkingEyesError(f"'{setting}' sets nothing.", "Write it as name=value.")
+        config = _with(config, name.split("."), value, name)
+    return config
+
+
+def _with(config, path: list[str], value, name: str):
+    fields = [field.name for field in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
+    if path[0] not in fields:
+        raise TalkingEyesError(f"The recipe has no '{name}'.", f"There are {', '.join(fields) or 'no fields in it'}.")
+    old = getattr(config, path[0])
+    if len(path) > 1:
+        value = _with(old, path[1:], value, name)
+    elif isinstance(old, tuple) and isinstance(value, list):
+        value = tuple(value)
+    elif isinstance(old, float) and type(value) is int:
+        value = float(value)
+    elif old is not None and type(value) is not type(old) and not isinstance(old, dict) and path[0] != "encoder":
+        raise TalkingEyesError(f"'{name}' is {old!r} in the recipe; {value!r} is of another kind.", "See config.py.")
+    return dataclasses.replace(config, **{path[0]: value})
 
 
 def starter(stage: str, frames_of_model: dict | None = None):

@@ -101,9 +101,9 @@ class FaceTraining:
         """What the decoder is told of the past: the truth with noise, its own prediction, or nothing."""
         c, face, motion = self.config, self.networks["face_decoder"], batch["motion"]
         chance = Chance(batch["chance"])
+        choice = chance.uniform(1, 1, like=motion)  # first: what follows draws as many numbers as there are frames
         past = motion + c.past_noise * face.scale * chance.normal(*motion.shape[1:], like=motion)
         own = c.own_past * max(0.0, min(1.0, 2 * progress - 0.2))
-        choice = chance.uniform(1, 1, like=motion)
         if own > 0:
             # One pass in parallel stands for a roll-out: its past is the truth, so its faults are the network's own.
             with torch.no_grad():
@@ -147,6 +147,10 @@ class FaceTraining:
             shut, said_shut = true_gap < 1.0, gap < 1.0
             both = (shut & said_shut).sum()
             jaw, true_jaw = made[..., -3][valid], true[..., -3][valid]
+            self._curves = {
+                "jaw, degrees": tuple(np.degrees(motion[0, :, -3].cpu().numpy()) for motion in (made, true)),
+                "lip gap, mm": tuple(lip_gap(self._points(motion[:1]))[0].cpu().numpy() for motion in (made, true)),
+            }
             figures.append({
                 **terms,
                 "shut_recall": (both / shut.sum().clamp_min(1)).item(),
@@ -156,6 +160,10 @@ class FaceTraining:
             })  # fmt: skip
         means = {name: float(np.mean([f[name] for f in figures])) for name in figures[0]}
         return {"score": means["total"], **means}
+
+    def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Made and real jaw and lip gap of one clip of the last validation."""
+        return self._curves
 
 
 def _landmarks(head: HeadModel) -> np.ndarray:

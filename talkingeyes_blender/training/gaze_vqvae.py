@@ -97,6 +97,10 @@ class GazeVQVAETraining:
             seen.append(codes[valid])
             made_all.append(made[valid])
             true_all.append(eyes[valid])
+        self._curves = {
+            f"{name}, degrees": tuple(np.degrees(motion[0, :, axis].cpu().numpy()) for motion in (made, eyes))
+            for name, axis in (("to the left", 1), ("down", 0))
+        }
         use = torch.bincount(torch.cat(seen), minlength=model.config.codes).double()
         share = use / use.sum()
         made, true = torch.cat(made_all), torch.cat(true_all)
@@ -109,3 +113,7 @@ class GazeVQVAETraining:
             "perplexity": torch.exp(-(share * share.clamp_min(1e-12).log()).sum()).item(),
             "deviation_ratio": (made.std(0)[moves] / true.std(0)[moves]).mean().item(),
         }
+
+    def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Reconstructed and real motion of one clip of the last validation, in degrees."""
+        return self._curves

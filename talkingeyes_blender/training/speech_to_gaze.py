@@ -34,6 +34,15 @@ class SpeechToGazeTraining:
         self, dataset: Dataset, config: SpeechToGazeStage, vqvae: GazeVQVAE, device: str = "cpu",
         augmenter: Augmenter | None = None,
     ) -> None:  # fmt: skip
+        if config.regularity_code not in ("own", "true"):
+            raise TalkingEyesError(
+                f"There is no regularity_code '{config.regularity_code}'.", "Choose own (Eq. 14) or true (CodeTalker)."
+            )
+        if config.loop.frames > config.head.window:
+            raise TalkingEyesError(
+                f"Crops of {config.loop.frames} frames do not fit into the head's window of {config.head.window}.",
+                "Choose a smaller loop.frames, or a larger head.window (a whole clip has then one z).",
+            )
         if vqvae.config.code_dim != config.gaze.code_dim:
             raise TalkingEyesError(
                 f"The VQ-VAE's codes are {vqvae.config.code_dim} wide, the decoder's {config.gaze.code_dim}.",
@@ -84,7 +93,8 @@ class SpeechToGazeTraining:
             true_codes = self.vqvae.nearest(true_features)
         past, past_codes = self._past(eyes, true_features, true_codes, chance)
         if c.own_past:
-            past, past_codes = self._own_past(speech, made_head.float(), past, past_codes, present, chance)
+            chosen = Chance(batch["chance"], 1)
+            past, past_codes = self._own_past(speech, made_head.float(), past, past_codes, present, chosen)
         # Eq. 9 takes the predicted head; its own losses train it, not the gaze's.
         features, hidden = gaze(speech, made_head.float().detach(), past, past_codes, present)
         features = features.float()
@@ -158,8 +168,24 @@ class SpeechToGazeTraining:
         sampled = gaze.generate(speech, head, self.vqvae, CodeSampler(0))
         nearest = gaze.generate(speech, head, self.vqvae)
 
+        valid = batch["valid"]
+
         def spread(motion: Tensor) -> float:
-            return float(np.degrees(motion.std(1).mean().item()))
+            deviations = [each[seen].std(0) for each, seen in zip(motion, valid, strict=True) if seen.sum() > 1]
+            return float(np.degrees(torch.stack(deviations).mean().item()))
+
+        self._curves = {
+            f"{name}, degrees": (np.degrees(made[0, :, axis].cpu().numpy()), np.degrees(true[0, :, axis].cpu().numpy()))
+            for name, made, true, axis in (
+                ("gaze to the left", sampled if self.config.likelihood else nearest, batch["eyes"], 1),
+                ("gaze down", sampled if self.config.likelihood else nearest, batch["eyes"], 0),
+                ("head to the left", head, batch["head"], 1),
+                ("head down", head, batch["head"], 0),
+            )
+        }
+        codes = self.vqvae.nearest(self.vqvae.encode(nearest))
+        use = torch.bincount(codes.flatten(), minlength=self.vqvae.config.codes).double()
+        share = use / use.sum()
 
         return {
             "score": totals["likelihood" if self.config.likelihood else "reconstruction_eyes"]
@@ -170,5 +196,11 @@ class SpeechToGazeTraining:
             "eyes_degrees_sampled": spread(sampled),
             "eyes_degrees_nearest": spread(nearest),
             "eyes_degrees_true": spread(batch["eyes"]),
+            "codes_used": int((use > 0).sum()),
+            "perplexity": torch.exp(-(share * share.clamp_min(1e-12).log()).sum()).item(),
             "sharpness": gaze.sharpness().item(),
         }
+
+    def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Made and real gaze and head of one clip of the last validation, in degrees."""
+        return self._curves
