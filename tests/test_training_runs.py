@@ -258,6 +258,29 @@ class TestProcesses:
             assert last[1]["total"] == pytest.approx(last[0]["total"], rel=1e-3)
 
 
+def test_wav2vec2_is_trained_but_for_its_front_end(dataset, tmp_path):  # noqa: F811
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    from talkingeyes_blender.training.__main__ import main
+    from talkingeyes_blender.training.export import load_networks
+
+    torch.manual_seed(0)
+    layout = Wav2Vec2Config(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, layerdrop=0.0,
+    )  # fmt: skip
+    Wav2Vec2Model(layout).save_pretrained(tmp_path / "w2v")
+    changes = ["loop.frames=30", "face.dim=16", "face.hidden=16", "face.heads=2", "loop.learning_rate=0.01"]
+    command = ["face", "--data", str(dataset.folder), "--out", str(tmp_path), "--steps", "2", "--batch", "2"]
+    command += ["--encoder", str(tmp_path / "w2v"), "--no-augment", *(a for c in changes for a in ("--set", c))]
+    assert main(command) == 0
+    trained = load_networks(tmp_path / "face" / "last.pt")[0]["face_encoder"].model.state_dict()
+    before = Wav2Vec2Model.from_pretrained(tmp_path / "w2v").state_dict()
+    same = {name: torch.equal(value, trained[name]) for name, value in before.items()}
+    assert all(equal for name, equal in same.items() if name.startswith("feature_extractor."))
+    assert not all(same.values())
+
+
 def test_what_the_bundle_says_is_what_the_trained_networks_say(dataset, tmp_path):  # noqa: F811
     """Parity of export: head, eyes, jaw and expression of the generator against the checkpoints' own networks."""
     from talkingeyes_blender.inference.audio import AudioClip

@@ -68,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
             "--set", action="append", default=[], metavar="NAME=VALUE",
             help="override any field of the recipe, as in --set loop.bf16=true --set regularity_code=true",
         )  # fmt: skip
+        if stage != "gaze-vqvae":
+            command.add_argument(
+                "--encoder", metavar="DIR", help="wav2vec 2.0 to start from: a folder in transformers' layout"
+            )
         command.add_argument("--no-augment", action="store_true", help="hear the recordings as they are")
         command.add_argument("--threads", type=int, default=0, help="CPU threads of torch")
         if stage == "face":
@@ -100,6 +104,12 @@ def _train(options: argparse.Namespace) -> int:
     stage_config = getattr(recipes, options.recipe)(options.stage)
     changes = {name: getattr(options, name) for name in ("steps", "batch", "seed") if getattr(options, name)}
     stage_config = dataclasses.replace(stage_config, loop=dataclasses.replace(stage_config.loop, **changes))
+    encoder = None
+    if getattr(options, "encoder", None):
+        from ..inference.wav2vec2_encoder import Wav2Vec2Encoder
+
+        encoder = Wav2Vec2Encoder.from_pretrained(options.encoder)
+        stage_config = recipes.with_encoder(stage_config, encoder)
     stage_config = recipes.changed(stage_config, options.set)
     accelerator = accelerator_for(options.device)
     options.device = str(accelerator.device)
@@ -113,6 +123,10 @@ def _train(options: argparse.Namespace) -> int:
     if options.stage != "gaze-vqvae" and not options.no_augment:
         augmenter = Augmenter(stage_config.loop.seed, _voices(dataset))
     stage = _stage(options, stage_config, dataset, augmenter)
+    if encoder is not None:
+        stage.networks["face_encoder" if options.stage == "face" else "gaze_encoder"].load_state_dict(
+            encoder.state_dict()
+        )
     with tqdm(unit="step", desc=options.stage, dynamic_ncols=True, disable=quiet) as bar:
 
         def progress(step: int, steps: int, entry: dict) -> None:

@@ -151,6 +151,16 @@ def _with(config, path: list[str], value, name: str):
     return dataclasses.replace(config, **{path[0]: value})
 
 
+def with_encoder(config, encoder):
+    """A stage's configuration for another speech encoder, such as wav2vec 2.0, whose features may be wider."""
+    parts = {
+        part: dataclasses.replace(getattr(config, part), speech_dim=encoder.feature_dim)
+        for part in ("head", "gaze", "face")
+        if hasattr(config, part)
+    }
+    return dataclasses.replace(config, encoder=dataclasses.asdict(encoder.config), **parts)
+
+
 def starter(stage: str, frames_of_model: dict | None = None):
     """The recipe of the shipped weights: small networks, made on a CPU in about an hour a core."""
     if stage == "gaze-vqvae":
