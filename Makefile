@@ -19,12 +19,13 @@ REPRODUCTION ?= runs/reproduce
 SEEDS ?= 0 1 2
 JOBS ?= 2
 
-.PHONY: help setup demo test test-setup test-blenders lint extension standin standin-sheet starter bench bench-heads reproduce \
-	reproduce-report clean
+.PHONY: help setup demo test test-setup test-resume test-blenders lint extension standin standin-sheet starter bench \
+	bench-heads reproduce reproduce-report clean
 
 help:
 	@echo "make demo [AUDIO=talk.wav] [HEAD=flame2023_Open.pkl] [SEED=7] [OUT=out]   a talking head from speech"
 	@echo "make test        all tests that need no GPU"
+	@echo "make test-resume training killed ten times at random, and shared by two processes (minutes)"
 	@echo "make setup       the environment that both share"
 	@echo "make test-blenders   the tests that need Blender in 4.2, 4.5, 5.0 and 5.2 (Python 3.11 and 3.13)"
 	@echo "make test-setup  make the worker's environment for real, with torch"
@@ -63,6 +64,9 @@ test-blenders: setup
 test: lint
 	$(RUN) -m pytest
 
+test-resume: setup
+	SLOW=1 $(RUN) -m pytest tests/test_training_runs.py -k "ten_kills or two_processes"
+
 standin: setup
 	$(RUN) -m talkingeyes_blender.head.standin_build
 
@@ -84,6 +88,7 @@ bench: setup
 	$(RUN) -m benchmarks.curves
 	$(RUN) -m benchmarks.skinning
 	$(RUN) -m benchmarks.enable
+	$(RUN) -m benchmarks.training
 
 bench-heads: setup
 	$(RUN) -m benchmarks.lids

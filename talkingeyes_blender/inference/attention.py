@@ -157,8 +157,13 @@ class NearAttention(nn.Module):
         key, value = (_split(part, self.heads) for part in self.key_value(memory).chunk(2, dim=-1))
         return key.contiguous(), value.contiguous()
 
-    def forward(self, x: Tensor, remembered: tuple[Tensor, Tensor], start: int = 0) -> Tensor:
-        """(B, n, D) queries whose first frame is number ``start`` of the remembered frames."""
+    def forward(
+        self, x: Tensor, remembered: tuple[Tensor, Tensor], start: int = 0, present: Tensor | None = None
+    ) -> Tensor:
+        """(B, n, D) queries whose first frame is number ``start`` of the remembered frames.
+
+        Frames where ``present`` (B, m) is False are padding, which is not attended to; training alone needs it.
+        """
         keys, values = remembered
         new, frames = x.shape[1], keys.shape[2] // self.slots
         low, high = max(0, start - self.radius), min(frames, start + new + self.radius)
@@ -173,6 +178,10 @@ class NearAttention(nn.Module):
         column = (offset.clamp(0, 2 * self.radius)[..., None] * self.slots) + torch.arange(self.slots, device=x.device)
         bias = self.place[:, column.flatten(1)]
         bias = bias.masked_fill(outside.repeat_interleave(self.slots, 1)[None], float("-inf")).to(x.dtype)
+        if present is not None:
+            absent = (~present[:, low:high]).repeat_interleave(self.slots, 1)[:, None, None]
+            # A large number and not infinity: a frame far in the padding sees padding alone, and must not be NaN.
+            bias = bias[None] + absent.to(x.dtype) * -1e4
         query = _split(self.query(x), self.heads)
         mixed = F.scaled_dot_product_attention(query, keys[:, :, span], values[:, :, span], attn_mask=bias)
         return self.out(_join(mixed))

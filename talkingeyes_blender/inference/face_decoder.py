@@ -64,12 +64,15 @@ class FaceDecoder(nn.Module):
         """Eq. 1 for the frames before: (B, n, E + 3) and the style's embedding (B, 1, dim) to (B, n, dim)."""
         return self.embed_past_motion((motion - self.mean) / self.scale) + style
 
-    def forward(self, speech: Tensor, style: Tensor, past: Tensor) -> Tensor:
-        """Eq. 2 with the past given: speech (B, T, S), style (B, styles), motion (B, T, E + 3) to (B, T, E + 3)."""
+    def forward(self, speech: Tensor, style: Tensor, past: Tensor, present: Tensor | None = None) -> Tensor:
+        """Eq. 2 with the past given: speech (B, T, S), style (B, styles), motion (B, T, E + 3) to (B, T, E + 3).
+
+        ``present`` (B, T) is False where a sequence is padded.
+        """
         remembered = self.stack.remember(self.embed_speech(speech))
         style = self.style_of(style)
         before = torch.cat([style, self.embed(past[:, :-1], style)], dim=1)
-        return self.out(self.stack(before, remembered)) * self.scale + self.mean
+        return self.out(self.stack(before, remembered, present=present)) * self.scale + self.mean
 
     @torch.inference_mode()
     def generate(

@@ -121,7 +121,7 @@ class GazeDecoder(nn.Module):
         return features if self.config.past == "motion" or codes is None else codes + features
 
     def forward(
-        self, speech: Tensor, head: Tensor, eyes: Tensor, codes: Tensor | None = None
+        self, speech: Tensor, head: Tensor, eyes: Tensor, codes: Tensor | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Eq. 9 with the past given: features Z-hat (B, T, C), and what they came from, (B, T, dim), for ``logits``.
 
@@ -130,13 +130,15 @@ class GazeDecoder(nn.Module):
             head: (B, T, 3) head motion.
             eyes: (B, T, 6) true eye motion; the last frame is not looked at.
             codes: (B, T, C) features of the true codes, where the past is 'code'.
+            present: (B, T) bool, False where a sequence is padded.
         """
         remembered = self.stack.remember(self.memory(speech, head))
         start, before = self.start.expand(len(eyes), 1, -1), None
         if self.config.past == "code":
             before = torch.cat([torch.zeros_like(codes[:, :1]), codes[:, :-1]], dim=1)
             codes = codes[:, :-1]
-        hidden = self.stack(torch.cat([start, self.embed_past(eyes[:, :-1], codes)], dim=1), remembered)
+        past = torch.cat([start, self.embed_past(eyes[:, :-1], codes)], dim=1)
+        hidden = self.stack(past, remembered, present=present)
         return self.predict(hidden, before), hidden
 
     def sharpness(self) -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .stepping import Affine, CausalSteps
-from .transformer import CausalState, CausalTransformer, LocalTransformer
+from .transformer import CausalState, CausalTransformer, LocalTransformer, hold_last_valid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ class GazeVQVAE(nn.Module):
         """E_VQ: (B, T, 6) to features Z-hat (B, T, C). Frames where ``valid`` is False are not looked at."""
         x = self.encode_in((eyes - self.mean) / self.scale)
         if valid is not None:
-            x = _hold_last_valid(x, valid)
+            x = hold_last_valid(x, valid)
         x = x + self.encode_conv(x.transpose(1, 2)).transpose(1, 2)
         return self.encode_out(self.encode_stack(x, valid))
 
@@ -117,10 +117,3 @@ class GazeVQVAE(nn.Module):
         features = self.encode(eyes, valid)
         quantised, codes = self.quantise(features)
         return self.decode(quantised), features, codes
-
-
-def _hold_last_valid(x: Tensor, valid: Tensor) -> Tensor:
-    """Repeat the last valid frame into the padding, as replicate padding would at the end of the clip."""
-    last = (valid * torch.arange(1, valid.shape[1] + 1, device=x.device)).argmax(1)
-    held = x[torch.arange(len(x), device=x.device), last][:, None]
-    return torch.where(valid[..., None], x, held)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from .transformer import LocalTransformer
+from .transformer import LocalTransformer, hold_last_valid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +68,8 @@ class HeadVAE(nn.Module):
         """D_VAE: (B, latent) and (B, T, S) to head motion (B, T, 3), all frames at once."""
         code = self._hats(speech.shape[1], speech) @ self.spread(latent).unflatten(1, (self.knots, -1))
         x = self.decode_stack(self.decode_in(torch.cat([code, speech], dim=-1)), valid)
+        if valid is not None:
+            x = hold_last_valid(x, valid)
         x = x + self.decode_conv(x.transpose(1, 2)).transpose(1, 2)
         return self.decode_out(x) * self.scale
 

@@ -41,9 +41,22 @@ class SpeechEncoder(nn.Module, abc.ABC):
     def features(self, prepared: Tensor) -> Tensor:
         """Prepared rows of T frames to (B, T, feature_dim)."""
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """(B, n) samples at 16 kHz to (B, ceil(n / 640), feature_dim)."""
+    def forward(self, samples: Tensor, present: Tensor | None = None) -> Tensor:
+        """(B, n) samples at 16 kHz to (B, ceil(n / 640), feature_dim).
+
+        ``present`` (B, T) bool marks the frames that a clip has in a padded batch, its first ones. Each clip is then
+        encoded at its own length, since levels are measured over the clip, and padded with zeros: so padding changes
+        nothing, whatever the encoder.
+        """
         frames = frame_count(samples.shape[1])
+        if present is not None and not present.all():
+            lengths = present.sum(1)
+            out = samples.new_zeros(len(samples), frames, self.feature_dim)
+            for length in lengths.unique().tolist():
+                if length:
+                    rows = lengths == length
+                    out[rows, :length] = self(samples[rows, : length * FRAME]).to(out.dtype)
+            return out
         padded = nn.functional.pad(samples, (0, frames * FRAME - samples.shape[1]))
         return self.features(self.prepare(padded))
 

@@ -40,10 +40,12 @@ class CausalLayer(nn.Module):
         self.feed = _feed_forward(dim, hidden, dropout)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, cache: KeyValueCache | None, remembered=None, start: int = 0) -> Tensor:
+    def forward(
+        self, x: Tensor, cache: KeyValueCache | None, remembered=None, start: int = 0, present: Tensor | None = None
+    ) -> Tensor:
         x = x + self.dropout(self.attend_self(self.norm_self(x), cache))
         if remembered is not None:
-            x = x + self.dropout(self.attend_memory(self.norm_memory(x), remembered, start))
+            x = x + self.dropout(self.attend_memory(self.norm_memory(x), remembered, start, present))
         return x + self.dropout(self.feed(self.norm_feed(x)))
 
 
@@ -80,17 +82,21 @@ class CausalTransformer(nn.Module):
         """Keys and values of each layer for a stretch of memory (B, slots * m, memory_dim)."""
         return [layer.attend_memory.remember(memory) for layer in self.layers]
 
-    def forward(self, x: Tensor, remembered=None, start: int = 0, state: CausalState | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, remembered=None, start: int = 0, state: CausalState | None = None,
+        present: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """(B, n, D) to (B, n, D).
 
         ``remembered`` comes from ``remember``; the first of the n frames is number ``start`` of it. With a ``state``
-        the n frames follow those that it has seen; without one they are the start of the clip.
+        the n frames follow those that it has seen; without one they are the start of the clip. ``present`` (B, m) marks
+        the remembered frames that are no padding.
         """
         if self.positions:
             x = x + periodic_position(x.shape[1], state.frames if state else 0, self.dim, self.period, x)
         for number, layer in enumerate(self.layers):
             cache = state.caches[number] if state else None
-            x = layer(x, cache, remembered[number] if remembered is not None else None, start)
+            x = layer(x, cache, remembered[number] if remembered is not None else None, start, present)
         if state:
             state.frames += x.shape[1]
         return self.norm(x)
@@ -126,3 +132,10 @@ class LocalTransformer(nn.Module):
         for layer in self.layers:
             x = layer(x, valid)
         return self.norm(x)
+
+
+def hold_last_valid(x: Tensor, valid: Tensor) -> Tensor:
+    """Repeat the last valid frame into the padding, as replicate padding would at the end of the clip."""
+    last = (valid * torch.arange(1, valid.shape[1] + 1, device=x.device)).argmax(1)
+    held = x[torch.arange(len(x), device=x.device), last][:, None]
+    return torch.where(valid[..., None], x, held)

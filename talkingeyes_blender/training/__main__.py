@@ -60,10 +60,18 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--data", type=Path, required=True, help="dataset folder")
         command.add_argument("--out", type=Path, required=True, help="training folder; the stage has its own inside")
         command.add_argument("--recipe", choices=("paper", "starter"), default="paper")
-        command.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+        command.add_argument("--device", default="cpu", help="cpu, cuda or mps; several by accelerate launch")
         command.add_argument("--steps", type=int, help="override the recipe's number of steps")
         command.add_argument("--batch", type=int, help="override the recipe's batch size")
         command.add_argument("--seed", type=int, default=0)
+        command.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE",
+            help="override any field of the recipe, as in --set loop.bf16=true --set regularity_code=true",
+        )  # fmt: skip
+        if stage != "gaze-vqvae":
+            command.add_argument(
+                "--encoder", metavar="DIR", help="wav2vec 2.0 to start from: a folder in transformers' layout"
+            )
         command.add_argument("--no-augment", action="store_true", help="hear the recordings as they are")
         command.add_argument("--threads", type=int, default=0, help="CPU threads of torch")
         if stage == "face":
@@ -89,15 +97,25 @@ def _train(options: argparse.Namespace) -> int:
     from .augment import Augmenter
     from .check_data import NO_GAZE, refuse_faults
     from .dataset import Dataset
-    from .loop import run
+    from .loop import accelerator_for, run
 
     if options.threads:
         torch.set_num_threads(options.threads)
     stage_config = getattr(recipes, options.recipe)(options.stage)
     changes = {name: getattr(options, name) for name in ("steps", "batch", "seed") if getattr(options, name)}
     stage_config = dataclasses.replace(stage_config, loop=dataclasses.replace(stage_config.loop, **changes))
+    encoder = None
+    if getattr(options, "encoder", None):
+        from ..inference.wav2vec2_encoder import Wav2Vec2Encoder
+
+        encoder = Wav2Vec2Encoder.from_pretrained(options.encoder)
+        stage_config = recipes.with_encoder(stage_config, encoder)
+    stage_config = recipes.changed(stage_config, options.set)
+    accelerator = accelerator_for(options.device)
+    options.device = str(accelerator.device)
     dataset = Dataset(options.data)
-    with tqdm(total=len(dataset), unit="sequence", desc="check-data", leave=False) as bar:
+    quiet = not accelerator.is_main_process
+    with tqdm(total=len(dataset), unit="sequence", desc="check-data", leave=False, disable=quiet) as bar:
         passed = (NO_GAZE,) if options.stage == "face" else ()
         refuse_faults(dataset, lambda done: bar.update(done - bar.n), passed)
     folder = options.out / options.stage
@@ -105,7 +123,11 @@ def _train(options: argparse.Namespace) -> int:
     if options.stage != "gaze-vqvae" and not options.no_augment:
         augmenter = Augmenter(stage_config.loop.seed, _voices(dataset))
     stage = _stage(options, stage_config, dataset, augmenter)
-    with tqdm(unit="step", desc=options.stage, dynamic_ncols=True) as bar:
+    if encoder is not None:
+        stage.networks["face_encoder" if options.stage == "face" else "gaze_encoder"].load_state_dict(
+            encoder.state_dict()
+        )
+    with tqdm(unit="step", desc=options.stage, dynamic_ncols=True, disable=quiet) as bar:
 
         def progress(step: int, steps: int, entry: dict) -> None:
             bar.total, bar.n = steps, step
@@ -115,7 +137,8 @@ def _train(options: argparse.Namespace) -> int:
                 bar.set_postfix(loss=entry["total"])
 
         best = run(stage, stage_config.loop, folder, progress)
-    print(best)
+    if not quiet:
+        print(best)
     return 0
 
 

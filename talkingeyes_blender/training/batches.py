@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import hashlib
+import json
+import zipfile
 
 import numpy as np
 import torch
@@ -12,9 +15,43 @@ from torch import Tensor
 
 from ..errors import TalkingEyesError
 from .augment import Augmenter
-from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence
+from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, sequence_paths
 
 MOTION = ("expression", "jaw", "head", "eyes")
+
+Share = tuple[int, int]
+"""Number of a part of a batch, and how many parts there are."""
+WHOLE: Share = (0, 1)
+
+
+class Chance:
+    """Random numbers of which each sequence of a batch has its own, so that they do not depend on its neighbours."""
+
+    def __init__(self, seeds: Tensor, salt: int = 0) -> None:
+        self._generators = [torch.Generator().manual_seed(seed + salt) for seed in seeds.tolist()]
+
+    def normal(self, *shape: int, like: Tensor) -> Tensor:
+        return torch.stack([torch.randn(shape, generator=each) for each in self._generators]).to(like)
+
+    def uniform(self, *shape: int, like: Tensor) -> Tensor:
+        """(B, *shape) numbers from 0 to 1 in float32 on the device of ``like``."""
+        return torch.stack([torch.rand(shape, generator=each) for each in self._generators]).to(like.device)
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """A hash of what the sequences hold, from the checksums that their files carry: no file is read whole."""
+    digest = hashlib.sha256(json.dumps([dataset.head_model, dataset.ids]).encode())
+    for name in dataset.ids:
+        npz, flac = sequence_paths(dataset.folder, name)
+        digest.update(f"{name} {dataset.split_of(dataset.subject(name))}".encode())
+        try:
+            with zipfile.ZipFile(npz) as archive:
+                digest.update(repr([(i.filename, i.CRC, i.file_size) for i in archive.infolist()]).encode())
+            with open(flac, "rb") as sound:
+                digest.update(sound.read(42))  # FLAC's STREAMINFO, which ends with the MD5 of the samples
+        except (OSError, zipfile.BadZipFile) as error:
+            raise TalkingEyesError(f"Sequence '{name}' could not be read ({error}).", "See check-data.") from error
+    return digest.hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,7 +62,7 @@ class _Kept:
 
 
 class Crops:
-    """Crops of ``frames`` frames from one split, sequences drawn by their length.
+    """Crops of ``frames`` frames from one split, each sequence as likely as another, as in the papers' epochs.
 
     The sequences read last are kept in memory up to ``memory`` bytes, whatever the size of the corpus.
     """
@@ -40,24 +77,40 @@ class Crops:
                 "It needs at least three subjects, or splits in dataset.json.",
             )
         self.dataset, self.frames, self.sound, self.augmenter = dataset, frames, sound, augmenter
+        self.subjects = sorted({dataset.subject(name) for name in dataset.ids})
         self._memory, self._used = memory, 0
         self._cache: collections.OrderedDict[int, _Kept] = collections.OrderedDict()
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def draw(self, count: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """A batch: 'samples' (B, frames * 640) where sound is wanted, the motion's channels and 'valid' (B, frames)."""
-        crops = [self._crop(rng) for _ in range(count)]
+    def draw(self, count: int, rng: np.random.Generator, share: Share = WHOLE) -> dict[str, Tensor]:
+        """A batch, or the share of it that one process or one step of accumulation takes.
+
+        'samples' (B, frames * 640) where sound is wanted, the motion's channels, 'present' (B, frames), False where a
+        sequence is padded, 'valid', False there and where its track was lost, 'subject' (B,), the speaker's place in
+        ``subjects``, and 'chance' (B,), a seed of each crop's own. A crop depends on its place in the whole batch
+        alone, so a batch is the same however it is shared out.
+        """
+        if count % share[1]:
+            raise TalkingEyesError(
+                f"A batch of {count} cannot be parted into {share[1]} (processes times accumulation).",
+                "Choose a batch that is a multiple of it.",
+            )
+        seeds = rng.integers(2**62, size=count).tolist()[share[0] :: share[1]]
+        crops = [self._crop(np.random.default_rng(seed)) | {"chance": np.int64(seed)} for seed in seeds]
         return {name: torch.from_numpy(np.stack([crop[name] for crop in crops])) for name in crops[0]}
 
     def _crop(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        kept = self._read(int(rng.integers(len(self.dataset))))
+        index = int(rng.integers(len(self.dataset)))
+        kept = self._read(index)
         length = len(kept.valid)
         start = int(rng.integers(max(1, length - self.frames + 1)))
         span = slice(start, start + self.frames)
         crop = {name: _padded(array[span].astype(np.float32), self.frames) for name, array in kept.motion.items()}
         crop["valid"] = _padded(kept.valid[span], self.frames)
+        crop["present"] = np.arange(self.frames) < length - start
+        crop["subject"] = np.int64(self.subjects.index(self.dataset.subject(self.dataset.ids[index])))
         if self.sound:
             sound = kept.samples[start * SAMPLES_PER_FRAME : (start + self.frames) * SAMPLES_PER_FRAME]
             sound = _padded(sound.astype(np.float32) / 32768, self.frames * SAMPLES_PER_FRAME, hold=False)
@@ -78,7 +131,13 @@ class Crops:
 
 def _keep(sequence: Sequence, sound: bool) -> _Kept:
     samples = (sequence.samples * 32767).astype(np.int16) if sound else None
-    return _Kept(samples, {name: getattr(sequence, name) for name in MOTION}, sequence.valid)
+    # A lost track may hold anything, NaN too, and what has no weight in a loss must not be NaN either.
+    held = np.maximum.accumulate(np.where(sequence.valid, np.arange(sequence.frames), -1))
+    held[held < 0] = np.argmax(sequence.valid)
+    motion = {name: getattr(sequence, name)[held] for name in MOTION}
+    if not sequence.valid.any():
+        motion = {name: np.zeros_like(array) for name, array in motion.items()}
+    return _Kept(samples, motion, sequence.valid)
 
 
 def _size(kept: _Kept) -> int:

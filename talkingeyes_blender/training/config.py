@@ -7,6 +7,7 @@ TalkingEyes, Section V-A: Adam, learning rate 1e-4, 100 epochs in both stages, l
 from __future__ import annotations
 
 import dataclasses
+import json
 
 from ..errors import TalkingEyesError
 from ..inference.face_decoder import FaceDecoderConfig
@@ -14,6 +15,9 @@ from ..inference.gaze_decoder import GazeDecoderConfig
 from ..inference.gaze_vqvae import GazeVQVAEConfig
 from ..inference.head_vae import HeadVAEConfig
 from ..inference.mel_encoder import MelEncoderConfig
+
+FROZEN = ("model.feature_extractor",)
+"""wav2vec 2.0's convolutional front end; the compact encoder has no such part, and is trained whole."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +28,9 @@ class LoopConfig:
     """Optimiser steps; 0 takes ``epochs``."""
     epochs: int = 100
     batch: int = 16
+    """Sequences of one optimiser step, over all processes and steps of accumulation."""
+    accumulate: int = 1
+    """Parts in which a process works through its share of a batch, one after the other, to save memory."""
     frames: int = 250
     """Frames of each crop."""
     learning_rate: float = 1e-4
@@ -31,6 +38,8 @@ class LoopConfig:
     final_rate: float = 1.0
     """Share of the learning rate that a cosine schedule ends at; 1 keeps it constant."""
     weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's, and its default: the paper names no others."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     ema: float = 0.0
@@ -71,8 +80,12 @@ class SpeechToGazeStage:
     kl: float = 1e-4
     """lambda_1."""
     regularity: float = 1.0
+    regularity_code: str = "own"
+    """Which code Eq. 14 draws a feature to: its 'own' nearest, as the paper writes, or the 'true' one (CodeTalker)."""
     likelihood: float = 0.0
     """Weight of the codes' cross-entropy, which the paper does not have and sampled codes need."""
+    frozen: tuple[str, ...] = FROZEN
+    """Parts of the speech encoder that stay as they are, as the paper trains "part of the speech encoder"."""
     past_noise: float = 0.0
     """Noise on the past eye motion in teacher forcing, as a share of its standard deviation."""
     own_past: float = 0.0
@@ -97,16 +110,59 @@ class FaceStage:
     """Weight of Eq. 3 on the head model's face landmarks, in millimetres."""
     closure: float = 0.0
     """Weight of the lip gap's error, in millimetres."""
+    speaker_style: bool = True
+    """A row of B (Eq. 1) for each training speaker; without, one manner for all. The add-on speaks in their mean."""
     coefficients: float = 0.0
     """Weight of the squared error of normalised coefficients."""
     velocity: float = 0.0
     """Weight of the squared error of normalised coefficients' first difference."""
+    frozen: tuple[str, ...] = FROZEN
     past_noise: float = 0.0
     own_past: float = 0.0
     """Share of sequences that are given the network's own prediction as the past, from the middle of the training on;
     it grows to that share from none."""
     no_past: float = 0.0
     """Share of sequences that are given no past at all, so that speech is listened to."""
+
+
+def changed(config, settings: list[str]):
+    """A configuration with fields overridden by 'name=value', where a name may lead inside, as in 'loop.clip=0.5'."""
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if not equals:
+            raise TalkingEyesError(f"'{setting}' sets nothing.", "Write it as name=value.")
+        config = _with(config, name.split("."), value, name)
+    return config
+
+
+def _with(config, path: list[str], value, name: str):
+    fields = [field.name for field in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
+    if path[0] not in fields:
+        raise TalkingEyesError(f"The recipe has no '{name}'.", f"There are {', '.join(fields) or 'no fields in it'}.")
+    old = getattr(config, path[0])
+    if len(path) > 1:
+        value = _with(old, path[1:], value, name)
+    elif isinstance(old, tuple) and isinstance(value, list):
+        value = tuple(value)
+    elif isinstance(old, float) and type(value) is int:
+        value = float(value)
+    elif old is not None and type(value) is not type(old) and not isinstance(old, dict) and path[0] != "encoder":
+        raise TalkingEyesError(f"'{name}' is {old!r} in the recipe; {value!r} is of another kind.", "See config.py.")
+    return dataclasses.replace(config, **{path[0]: value})
+
+
+def with_encoder(config, encoder):
+    """A stage's configuration for another speech encoder, such as wav2vec 2.0, whose features may be wider."""
+    parts = {
+        part: dataclasses.replace(getattr(config, part), speech_dim=encoder.feature_dim)
+        for part in ("head", "gaze", "face")
+        if hasattr(config, part)
+    }
+    return dataclasses.replace(config, encoder=dataclasses.asdict(encoder.config), **parts)
 
 
 def starter(stage: str, frames_of_model: dict | None = None):
@@ -116,7 +172,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
             model=GazeVQVAEConfig(dim=128, layers=2, hidden=256, code_dim=32),
             loop=LoopConfig(
                 steps=3000, batch=16, frames=125, learning_rate=1e-3, warmup=100, final_rate=0.05,
-                ema=0.99,
+                ema=0.99, betas=(0.9, 0.98),
             ),
             velocity=1.0,
         )
@@ -127,7 +183,8 @@ def starter(stage: str, frames_of_model: dict | None = None):
             head=HeadVAEConfig(speech_dim=96, dim=128, layers=2, hidden=256, latent=32),
             gaze=GazeDecoderConfig(speech_dim=96, code_dim=32, dim=192, layers=3, hidden=384, past="code", jumps=1024),
             loop=LoopConfig(
-                steps=900, batch=12, frames=250, learning_rate=6e-4, warmup=100, final_rate=0.05, ema=0.998, bf16=True
+                steps=900, batch=12, frames=250, learning_rate=6e-4, warmup=100, final_rate=0.05, ema=0.998, bf16=True,
+                betas=(0.9, 0.98),
             ),
             reconstruction_eyes=0.1,
             velocity_eyes=0.1,
@@ -141,8 +198,9 @@ def starter(stage: str, frames_of_model: dict | None = None):
             face=FaceDecoderConfig(speech_dim=192),
             loop=LoopConfig(
                 steps=4500, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
-                ema=0.998, bf16=True,
+                ema=0.998, bf16=True, betas=(0.9, 0.98),
             ),
+            speaker_style=False,
             closure=0.5,
             coefficients=1.0,
             velocity=2.0,

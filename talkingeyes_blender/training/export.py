@@ -38,6 +38,7 @@ def load_networks(path: Path) -> tuple[dict[str, nn.Module], dict]:
         fields = dict(config[key])
         if name == "face_decoder":
             fields["expressions"] = weights["face_decoder.mean"].shape[0] - 3
+            fields["styles"] = weights["face_decoder.style.weight"].shape[1]
         networks[name] = network(settings(**fields))
     if stage in _ENCODERS:
         networks[_ENCODERS[stage]] = build_encoder(config["encoder"])

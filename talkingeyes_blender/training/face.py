@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import TalkingEyesError
@@ -16,10 +17,10 @@ from ..inference.encoders import build_encoder
 from ..inference.face_decoder import FaceDecoder
 from . import losses
 from .augment import Augmenter
-from .batches import Crops, statistics
+from .batches import WHOLE, Chance, Crops, Share, fingerprint, statistics
 from .config import FaceStage
 from .dataset import Dataset
-from .loop import plain
+from .loop import freeze, plain
 
 _INNER_PAIRS = ((44, 50), (45, 49), (46, 48))
 """Upper and lower points of the inner lips, among the 51 face landmarks (iBUG 61-67, 62-66, 63-65)."""
@@ -39,13 +40,16 @@ class FaceTraining:
                 f"The data is in the basis of '{dataset.head_model}', the head's is '{head.identity}'.",
                 "Give the head model of the data with --head.",
             )
-        self.config, self.dataset = config, dataset
+        self.config, self.dataset, self._data = config, dataset, fingerprint(dataset)
         train = dataset.split("train")
         self.train = Crops(train, config.loop.frames, augmenter=augmenter)
         self.validation = Crops(dataset.split("validation"), config.loop.frames)
         torch.manual_seed(config.loop.seed)
         encoder = build_encoder(config.encoder if isinstance(config.encoder, dict) else plain(config.encoder))
-        face = FaceDecoder(dataclasses.replace(config.face, expressions=head.expressions))
+        freeze(encoder, config.frozen)
+        self.subjects = self.train.subjects
+        styles = len(self.subjects) if config.speaker_style else 1
+        face = FaceDecoder(dataclasses.replace(config.face, expressions=head.expressions, styles=styles))
         (expression_mean, expression_scale), (jaw_mean, jaw_scale) = (
             statistics(train, channel) for channel in ("expression", "jaw")
         )
@@ -63,37 +67,47 @@ class FaceTraining:
         return (0.1 + reach / reach.mean().clamp_min(1e-9)).reshape(width)
 
     def describe(self) -> dict:
-        return {"config": plain(self.config), "sequences": len(self.dataset), "head_model": self.dataset.head_model}
+        return {
+            "config": plain(self.config), "data": self._data, "head_model": self.dataset.head_model,
+            "subjects": self.subjects, "augment": plain(self.train.augmenter.config) if self.train.augmenter else None,
+        }  # fmt: skip
 
     def steps_an_epoch(self) -> int:
         return max(1, len(self.train) // self.config.loop.batch)
 
-    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        drawn = self.train.draw(self.config.loop.batch, rng)
+    def batch(self, rng: np.random.Generator, share: Share = WHOLE) -> dict[str, Tensor]:
+        drawn = self.train.draw(self.config.loop.batch, rng, share)
         return {
             "samples": drawn["samples"],
             "motion": torch.cat([drawn["expression"], drawn["jaw"]], dim=-1),
-            "valid": drawn["valid"],
+            **{name: drawn[name] for name in ("valid", "present", "chance", "subject")},
         }
 
     def losses(self, batch: dict[str, Tensor], progress: float, generator: torch.Generator) -> dict[str, Tensor]:
-        c, face = self.config, self.networks["face_decoder"]
-        speech = self.networks["face_encoder"](batch["samples"]).float()
-        past = self._past(speech, batch["motion"], progress, generator)
-        style = speech.new_ones(len(speech), c.face.styles)
-        made = face(speech, style, past).float()
+        face = self.networks["face_decoder"]
+        speech = self.networks["face_encoder"](batch["samples"], batch["present"]).float()
+        style = self._style(batch, speech)
+        past = self._past(speech, style, batch, progress)
+        made = face(speech, style, past, batch["present"]).float()
         return self._terms(made, batch["motion"], batch["valid"])
 
-    def _past(self, speech: Tensor, motion: Tensor, progress: float, generator: torch.Generator) -> Tensor:
+    def _style(self, batch: dict[str, Tensor], like: Tensor) -> Tensor:
+        """s of Eq. 1: the speaker's one-hot row where there is a style for each, and one for all where there is one."""
+        if self.networks["face_decoder"].config.styles == 1:
+            return like.new_ones(len(like), 1)
+        return F.one_hot(batch["subject"], len(self.subjects)).to(like)
+
+    def _past(self, speech: Tensor, style: Tensor, batch: dict[str, Tensor], progress: float) -> Tensor:
         """What the decoder is told of the past: the truth with noise, its own prediction, or nothing."""
-        c, face = self.config, self.networks["face_decoder"]
-        past = motion + c.past_noise * face.scale * torch.randn(motion.shape, generator=generator).to(motion)
+        c, face, motion = self.config, self.networks["face_decoder"], batch["motion"]
+        chance = Chance(batch["chance"])
+        choice = chance.uniform(1, 1, like=motion)  # first: what follows draws as many numbers as there are frames
+        past = motion + c.past_noise * face.scale * chance.normal(*motion.shape[1:], like=motion)
         own = c.own_past * max(0.0, min(1.0, 2 * progress - 0.2))
-        choice = torch.rand(len(motion), 1, 1, generator=generator).to(motion.device)
         if own > 0:
             # One pass in parallel stands for a roll-out: its past is the truth, so its faults are the network's own.
             with torch.no_grad():
-                predicted = face(speech.detach(), speech.new_ones(len(speech), c.face.styles), past).float()
+                predicted = face(speech.detach(), style, past, batch["present"]).float()
             past = torch.where(choice < own, predicted, past)
         return torch.where(choice > 1 - c.no_past, face.mean.expand_as(past), past)
 
@@ -126,13 +140,17 @@ class FaceTraining:
             drawn = self.validation.draw(12, rng)
             true = torch.cat([drawn["expression"], drawn["jaw"]], dim=-1).to(device)
             valid = drawn["valid"].to(device)
-            speech = self.networks["face_encoder"](drawn["samples"].to(device))
+            speech = self.networks["face_encoder"](drawn["samples"].to(device), drawn["present"].to(device))
             made = face.generate(speech)
             terms = {name: value.item() for name, value in self._terms(made, true, valid).items()}
             gap, true_gap = lip_gap(self._points(made))[valid], lip_gap(self._points(true))[valid]
             shut, said_shut = true_gap < 1.0, gap < 1.0
             both = (shut & said_shut).sum()
             jaw, true_jaw = made[..., -3][valid], true[..., -3][valid]
+            self._curves = {
+                "jaw, degrees": tuple(np.degrees(motion[0, :, -3].cpu().numpy()) for motion in (made, true)),
+                "lip gap, mm": tuple(lip_gap(self._points(motion[:1]))[0].cpu().numpy() for motion in (made, true)),
+            }
             figures.append({
                 **terms,
                 "shut_recall": (both / shut.sum().clamp_min(1)).item(),
@@ -142,6 +160,10 @@ class FaceTraining:
             })  # fmt: skip
         means = {name: float(np.mean([f[name] for f in figures])) for name in figures[0]}
         return {"score": means["total"], **means}
+
+    def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Made and real jaw and lip gap of one clip of the last validation."""
+        return self._curves
 
 
 def _landmarks(head: HeadModel) -> np.ndarray:

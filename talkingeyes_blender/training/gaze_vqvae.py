@@ -6,11 +6,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate.utils import broadcast, reduce
 from torch import Tensor, nn
 
 from ..inference.gaze_vqvae import GazeVQVAE
 from . import losses
-from .batches import Crops, statistics
+from .batches import WHOLE, Crops, Share, fingerprint, statistics
 from .config import GazeVQVAEStage
 from .dataset import Dataset
 from .loop import plain
@@ -30,26 +31,27 @@ class GazeVQVAETraining:
         model = GazeVQVAE(config.model)
         model.set_statistics(*statistics(train, config.channel))
         self.networks = nn.ModuleDict({"gaze_vqvae": model}).to(device)
+        self._data = fingerprint(dataset)
         self.unused = torch.zeros(config.model.codes, dtype=torch.long, device=device)
 
     def describe(self) -> dict:
-        return {"config": plain(self.config), "sequences": len(self.dataset), "head_model": self.dataset.head_model}
+        return {"config": plain(self.config), "data": self._data, "head_model": self.dataset.head_model}
 
     def steps_an_epoch(self) -> int:
         return max(1, len(self.train) // self.config.loop.batch)
 
-    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        drawn = self.train.draw(self.config.loop.batch, rng)
-        return {"eyes": drawn[self.config.channel], "valid": drawn["valid"]}
+    def batch(self, rng: np.random.Generator, share: Share = WHOLE) -> dict[str, Tensor]:
+        drawn = self.train.draw(self.config.loop.batch, rng, share)
+        return {"eyes": drawn[self.config.channel], "valid": drawn["valid"], "present": drawn["present"]}
 
     def losses(self, batch: dict[str, Tensor], progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         model, valid = self.networks["gaze_vqvae"], batch["valid"]
-        features = model.encode(batch["eyes"], valid)
+        features = model.encode(batch["eyes"], batch["present"]).float()
         if self.config.reset_after:
             self._reset_dead_codes(model, features.detach(), valid, generator)
         quantised, codes = model.quantise(features)
         chosen = F.embedding(codes, model.codebook)
-        made = model.decode(quantised)
+        made = model.decode(quantised).float()
         # Normalised, so that the terms of Eq. 7 weigh alike whatever the unit of the motion.
         made, true = made / model.scale, batch["eyes"] / model.scale
         terms = {
@@ -67,12 +69,12 @@ class GazeVQVAETraining:
         """Put codes that nothing chose for long on features of this batch: without it most of a codebook dies."""
         found = features[valid]
         used = torch.bincount(model.nearest(found).flatten(), minlength=len(self.unused)) > 0
+        used = reduce(used.long(), "sum") > 0  # over processes: the codebook must stay one
         self.unused = torch.where(used, 0, self.unused + 1)
         dead = (self.unused > self.config.reset_after).nonzero()[:, 0]
-        if len(dead):
+        if len(dead) and len(found):
             at = torch.randint(len(found), (len(dead),), generator=generator).to(found.device)
-            model.codebook.data[dead] = found[at].to(model.codebook.dtype)
-            # Spread over the next steps, or they would all fall due together for ever.
+            model.codebook.data[dead] = broadcast(found[at].to(model.codebook.dtype))
             self.unused[dead] = 0
 
     def extra_state(self) -> dict:
@@ -87,13 +89,18 @@ class GazeVQVAETraining:
         squares, count, seen, made_all, true_all = 0.0, 0, [], [], []
         for _ in range(8):
             batch = self.validation.draw(16, rng)
-            eyes, valid = batch[self.config.channel].to(model.mean.device), batch["valid"].to(model.mean.device)
-            made, _, codes = model(eyes, valid)
+            batch = {name: value.to(model.mean.device) for name, value in batch.items()}
+            eyes, valid = batch[self.config.channel], batch["valid"]
+            made, _, codes = model(eyes, batch["present"])
             squares += (made - eyes).square().mean(-1)[valid].sum().item()
             count += int(valid.sum())
             seen.append(codes[valid])
             made_all.append(made[valid])
             true_all.append(eyes[valid])
+        self._curves = {
+            f"{name}, degrees": tuple(np.degrees(motion[0, :, axis].detach().cpu().numpy()) for motion in (made, eyes))
+            for name, axis in (("to the left", 1), ("down", 0))
+        }
         use = torch.bincount(torch.cat(seen), minlength=model.config.codes).double()
         share = use / use.sum()
         made, true = torch.cat(made_all), torch.cat(true_all)
@@ -106,3 +113,7 @@ class GazeVQVAETraining:
             "perplexity": torch.exp(-(share * share.clamp_min(1e-12).log()).sum()).item(),
             "deviation_ratio": (made.std(0)[moves] / true.std(0)[moves]).mean().item(),
         }
+
+    def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Reconstructed and real motion of one clip of the last validation, in degrees."""
+        return self._curves

@@ -1,6 +1,8 @@
 """The losses, each a pure function named after its term in the papers. Masked means: padding adds nothing.
 
-``valid`` is (B, T) bool everywhere; motions are (B, T, D).
+``valid`` is (B, T) bool everywhere; motions are (B, T, D). The papers train on one sequence at a time: here each
+sequence's mean over its valid frames counts alike, so that a batch is worth its sequences' mean however it is padded,
+and however it is parted among steps of accumulation or processes.
 """
 
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -12,8 +14,8 @@ from torch import Tensor
 
 
 def _masked_mean(per_frame: Tensor, valid: Tensor) -> Tensor:
-    weight = valid.to(per_frame.dtype)
-    return (per_frame * weight).sum() / weight.sum().clamp_min(1)
+    per_frame = torch.where(valid, per_frame, 0)
+    return (per_frame.sum(1) / valid.sum(1).clamp_min(1)).mean()
 
 
 def reconstruction(predicted: Tensor, true: Tensor, valid: Tensor) -> Tensor:

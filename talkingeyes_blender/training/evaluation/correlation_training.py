@@ -27,7 +27,7 @@ class CorrelationStage:
     model: CorrelationConfig = CorrelationConfig()
     loop: LoopConfig = LoopConfig(
         steps=2000, batch=24, learning_rate=1e-3, warmup=100, final_rate=0.05, weight_decay=0.05, ema=0.99,
-        validate_every=100,
+        betas=(0.9, 0.98), validate_every=100,
     )  # fmt: skip
     """``batch`` counts recordings; each gives two windows."""
     offset: float = 0.3

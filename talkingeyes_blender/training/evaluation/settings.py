@@ -81,7 +81,7 @@ def _small() -> Setting:
             model=GazeVQVAEConfig(dim=96, layers=2, hidden=192, code_dim=code),
             loop=LoopConfig(
                 steps=1000, batch=16, frames=125, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
-                validate_every=250, save_every=100,
+                betas=(0.9, 0.98), validate_every=250, save_every=100,
             ),
         ),
         stage_two=SpeechToGazeStage(
@@ -93,13 +93,13 @@ def _small() -> Setting:
             gaze_trains_head=True,
             loop=LoopConfig(
                 steps=500, batch=12, frames=250, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
-                validate_every=200, save_every=100,
+                betas=(0.9, 0.98), validate_every=200, save_every=100,
             ),
         ),
         correlation=CorrelationStage(
             loop=LoopConfig(
                 steps=600, batch=24, learning_rate=1e-3, warmup=50, final_rate=0.05, weight_decay=0.05, ema=0.98,
-                validate_every=200, save_every=100,
+                betas=(0.9, 0.98), validate_every=200, save_every=100,
             )
         ),
         gaze_vae=GazeVAEConfig(speech_dim=speech, dim=96, layers=2, hidden=192, latent=32, knot_every=_WINDOW),
@@ -122,7 +122,7 @@ def _full() -> Setting:
             model=CorrelationConfig(dim=128),
             loop=LoopConfig(
                 steps=6000, batch=48, learning_rate=5e-4, warmup=200, final_rate=0.05, weight_decay=0.05, ema=0.995,
-                validate_every=250,
+                betas=(0.9, 0.98), validate_every=250,
             ),
         ),
         gaze_vae=GazeVAEConfig(speech_dim=stage_two.gaze.speech_dim, knot_every=_WINDOW),
