@@ -25,7 +25,7 @@ from talkingeyes_blender.inference.encoders import build_encoder
 from talkingeyes_blender.training import config as recipes
 from talkingeyes_blender.training.batches import Crops, fingerprint
 from talkingeyes_blender.training.dataset import Dataset, write_sequence
-from talkingeyes_blender.training.loop import read_checkpoint, run
+from talkingeyes_blender.training.loop import freeze, read_checkpoint, run
 
 RUNNER = Path(__file__).with_name("_run_tiny.py")
 
@@ -145,6 +145,45 @@ class TestLogs:
         assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [3, 6]
 
 
+class TestSwitches:
+    @pytest.mark.parametrize("memory", ["feature", "time"])
+    @pytest.mark.parametrize("past", [dict(), dict(past_noise=0.1), dict(own_past=1.0)])
+    def test_stage_two_learns_with_each(self, dataset, memory, past):  # noqa: F811
+        vqvae = vqvae_stage(dataset).networks["gaze_vqvae"]
+        config = gaze_stage(dataset, vqvae).config.gaze
+        stage = gaze_stage(dataset, vqvae, gaze=dataclasses.replace(config, memory=memory), **past)
+        terms = stage.losses(stage.batch(np.random.default_rng(0)), 0.5, torch.Generator())
+        terms["total"].backward()
+        assert torch.isfinite(terms["total"])
+        assert stage.networks["gaze_decoder"].embed_head.weight.grad.abs().sum() > 0
+
+    def test_regularity_draws_to_the_own_or_the_true_code(self, dataset):  # noqa: F811
+        vqvae = vqvae_stage(dataset).networks["gaze_vqvae"]
+        own, true = (
+            terms_of(stage, stage.batch(np.random.default_rng(0)))["regularity"]
+            for stage in (gaze_stage(dataset, vqvae, regularity_code=code) for code in ("own", "true"))
+        )
+        assert own < true  # no code is nearer than the nearest
+        with pytest.raises(TalkingEyesError, match="regularity_code"):
+            gaze_stage(dataset, vqvae, regularity_code="other")
+
+    def test_each_speaker_has_a_style(self, dataset):  # noqa: F811
+        stage = face_stage(dataset, speaker_style=True)
+        assert stage.networks["face_decoder"].style.weight.shape[1] == len(stage.subjects) == 4
+        style = stage._style({"subject": torch.tensor([2, 0])}, torch.zeros(2, 1))
+        assert style.tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
+
+    def test_crops_longer_than_a_z(self, dataset):  # noqa: F811
+        vqvae = vqvae_stage(dataset).networks["gaze_vqvae"]
+        with pytest.raises(TalkingEyesError, match="window"):
+            gaze_stage(dataset, vqvae, loop=dataclasses.replace(LOOP, frames=300))
+
+    def test_frozen_parts(self):
+        network = torch.nn.ModuleDict({"a": torch.nn.Linear(2, 2), "ab": torch.nn.Linear(2, 2)})
+        freeze(network, ("a", "none"))
+        assert [n for n, p in network.named_parameters() if not p.requires_grad] == ["a.weight", "a.bias"]
+
+
 class TestRefusals:
     def test_the_setting_that_differs_is_named(self, dataset, tmp_path):  # noqa: F811
         run(vqvae_stage(dataset), LOOP, tmp_path)
@@ -166,8 +205,8 @@ class TestRefusals:
             recipes.changed(recipes.paper("gaze-vqvae"), [setting])
 
     def test_settings(self):
-        changed = recipes.changed(recipes.paper("speech-to-gaze"), ["loop.bf16=true", "kl=1", 'regularity_code="true"'])
-        assert changed.loop.bf16 is True and changed.kl == 1.0
+        changed = recipes.changed(recipes.paper("speech-to-gaze"), ["loop.bf16=true", "kl=1", "regularity_code=true"])
+        assert changed.loop.bf16 is True and changed.kl == 1.0 and changed.regularity_code == "true"
 
 
 def start(data: Path, out: Path, which: str, *settings: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen:

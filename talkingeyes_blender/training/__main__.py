@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, default=0)
         command.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE",
-            help="override any field of the recipe, as in --set loop.bf16=true --set regularity_code=true",
+            help="override any field of the recipe, as in --set loop.bf16=true",
         )  # fmt: skip
         if stage != "gaze-vqvae":
             command.add_argument(

@@ -146,6 +146,8 @@ def _with(config, path: list[str], value, name: str):
     old = getattr(config, path[0])
     if len(path) > 1:
         value = _with(old, path[1:], value, name)
+    elif isinstance(old, str) and not isinstance(value, str):
+        value = json.dumps(value)
     elif isinstance(old, tuple) and isinstance(value, list):
         value = tuple(value)
     elif isinstance(old, float) and type(value) is int:
