@@ -12,17 +12,29 @@ AUDIO ?=
 HEAD ?=
 SEED ?= 1
 OUT ?= out
+# Of make reproduce: the corpus (made if it is not there) and its hours, where the results go, and how they are shared.
+DATA ?= runs/corpus
+HOURS ?= 4
+REPRODUCTION ?= runs/reproduce
+SEEDS ?= 0 1 2
+JOBS ?= 2
 
-.PHONY: help setup demo test test-resume lint extension standin standin-sheet starter bench clean
+.PHONY: help setup demo test test-setup test-blenders test-resume lint extension standin standin-sheet starter bench bench-heads reproduce \
+	reproduce-report clean
 
 help:
 	@echo "make demo [AUDIO=talk.wav] [HEAD=flame2023_Open.pkl] [SEED=7] [OUT=out]   a talking head from speech"
 	@echo "make test        all tests that need no GPU"
 	@echo "make test-resume training killed ten times at random, and shared by two processes (minutes)"
 	@echo "make setup       the environment that both share"
+	@echo "make test-blenders   the tests that need Blender in 4.2, 4.5, 5.0 and 5.2 (Python 3.11 and 3.13)"
+	@echo "make test-setup  make the worker's environment for real, with torch"
 	@echo "make extension   dist/talkingeyes_blender-*.zip, to install in Blender"
 	@echo "make starter     train the shipped weights again (hours of CPU)"
 	@echo "make bench       measure generation and writing"
+	@echo "make reproduce   the paper's Tables III, V, VI, VII in a small setting (hours; resumes) [SEEDS=\"0 1 2\"] [JOBS=2]"
+	@echo "make reproduce-report   what there is of them so far"
+	@echo "make bench-heads measure lids, and transfer to a FLAME head (TALKINGEYES_TESTDATA, or --head of the modules)"
 
 setup: $(VENV)/.ready
 
@@ -43,6 +55,12 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports
 
+test-setup: setup
+	TALKINGEYES_TEST_SETUP="$(TORCH)" $(RUN) -m pytest -s tests/test_environment.py -k real
+
+test-blenders: setup
+	sh tools/test_blenders.sh
+
 test: lint
 	$(RUN) -m pytest
 
@@ -55,12 +73,26 @@ standin: setup
 starter: setup
 	sh tools/train_starter.sh
 
+# One command, stopped and taken up at will. Several may run at once on one folder, say a seed each: SEEDS=0, SEEDS=1.
+reproduce: setup
+	test -f $(DATA)/dataset.json || $(RUN) -m talkingeyes_blender.training corpus --out $(DATA) --hours $(HOURS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(RUN) -m talkingeyes_blender.training reproduce \
+	  --data $(DATA) --out $(REPRODUCTION) --setting small --seeds $(SEEDS) --jobs $(JOBS) --threads 1
+
+reproduce-report: setup
+	$(RUN) -m talkingeyes_blender.training reproduce \
+	  --data $(DATA) --out $(REPRODUCTION) --setting small --seeds $(SEEDS) --report-only
+
 bench: setup
 	$(RUN) -m benchmarks.generation
 	$(RUN) -m benchmarks.curves
 	$(RUN) -m benchmarks.skinning
 	$(RUN) -m benchmarks.enable
 	$(RUN) -m benchmarks.training
+
+bench-heads: setup
+	$(RUN) -m benchmarks.lids
+	$(RUN) -m benchmarks.transfer
 
 clean:
 	rm -rf $(VENV) out dist build

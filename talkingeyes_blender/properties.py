@@ -65,6 +65,12 @@ class SceneSettings(bpy.types.PropertyGroup):
         default=True,
     )
 
+    keep_takes: bpy.props.BoolProperty(
+        name="Keep Earlier Takes",
+        description="Generate adds a take and mutes the one that played. Turn it off to replace that one",
+        default=True,
+    )
+
     write_face: bpy.props.BoolProperty(
         name="Face", description="Write the expression and the jaw", default=True
     )

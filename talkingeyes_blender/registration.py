@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import bpy
 
-from . import operators, panels, preferences, properties
-from .operators import jobs
+from . import operators, panels, properties
+from .operators import jobs, set_up
 
 HANDLERS = (
     (bpy.app.handlers.load_pre, jobs.drop),
     (bpy.app.handlers.undo_post, jobs.forget),
     (bpy.app.handlers.redo_post, jobs.forget),
 )
-CLASSES = (*preferences.CLASSES, *properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
+CLASSES = (*properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
 
 
 def register() -> None:
@@ -28,6 +28,7 @@ def unregister() -> None:
     for handlers, handler in HANDLERS:
         handlers.remove(handler)
     jobs.close()
+    set_up.close()
     properties.detach()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

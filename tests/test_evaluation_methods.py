@@ -31,6 +31,7 @@ from talkingeyes_blender.training.evaluation.locks import claim
 from talkingeyes_blender.training.evaluation.report import write_report
 from talkingeyes_blender.training.evaluation.reproduce import Task, reproduce, tasks
 from talkingeyes_blender.training.evaluation.variants import VariantStage, VariantTraining, build_networks
+from talkingeyes_blender.training.speech_to_gaze import SpeechToGazeTraining
 
 LOOP = LoopConfig(steps=2, batch=2, frames=50, learning_rate=1e-3, validate_every=2, save_every=1)
 TINY = settings.Setting(
@@ -47,7 +48,7 @@ TINY = settings.Setting(
         loop=dataclasses.replace(LOOP, ema=0.9),
     ),
     gaze_vae=GazeVAEConfig(speech_dim=16, latent=4, dim=16, layers=1, hidden=16),
-    likelihood=1.0, sequences=3, clips=2, takes=2, frames=60, codes=(16, 24, 12, 8),
+    sequences=3, clips=2, takes=2, frames=60, codes=(16, 24, 12, 8),
 )  # fmt: skip
 
 
@@ -237,3 +238,16 @@ class TestReproduce:
         assert main(["reproduce", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
         assert "holds no dataset.json" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
+
+
+class TestGazeTrainsHead:
+    @pytest.mark.parametrize("joined", [False, True])
+    def test_the_gazes_losses_reach_the_head_where_they_are_let(self, dataset, joined):
+        nothing = dict.fromkeys(("reconstruction_head", "velocity_head", "kl"), 0.0)
+        config = TINY.stage_two_of(0, gaze_trains_head=joined, own_past=1.0, **nothing)
+        vqvae = random_cascade("vae", "vqvae").networks["gaze_vqvae"]
+        training = SpeechToGazeTraining(dataset, config, vqvae)
+        terms = training.losses(training.batch(np.random.default_rng(0)), 0, torch.Generator().manual_seed(0))
+        terms["total"].backward()
+        gradients = [p.grad for p in training.networks["head_vae"].parameters() if p.grad is not None]
+        assert (sum(float(gradient.abs().sum()) for gradient in gradients) > 0) == joined

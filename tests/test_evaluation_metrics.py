@@ -103,11 +103,11 @@ class TestTables:
                 assert row.paper is None or len(row.paper) == len(table.columns), row
 
     def test_every_row_can_be_made(self):
-        from talkingeyes_blender.training.evaluation.components import COMPONENTS, UNTRAINED, components_of
+        from talkingeyes_blender.training.evaluation.components import COMPONENTS, SHARED, UNTRAINED, components_of
 
         rows = tables.needed_rows(tables.chosen_tables(None))
-        assert len(rows) == len(set(rows)) == 12
-        assert all(row in UNTRAINED or row in COMPONENTS for row in rows)
+        assert len(rows) == len(set(rows)) == 13
+        assert all(row in UNTRAINED or row in COMPONENTS or row in SHARED for row in rows)
         order = list(COMPONENTS)
         for row in rows:
             for name in components_of(row):
@@ -124,8 +124,9 @@ class TestTables:
         }
         papers["random"] = {0: {"diversity_eyes": 0.23383, "correlation_eyes": 0.49117}}
         papers["mean"] = {0: {"diversity_eyes": 0.0, "correlation_eyes": 0.45685}}
-        results = [report.check(ordering, papers) for ordering in tables.ORDERINGS]
-        assert [r["verdict"] for r in results] == ["came out"] * len(tables.ORDERINGS)
+        ordered = [ordering for ordering in tables.ORDERINGS if "sampled" not in ordering.rows]
+        results = [report.check(ordering, papers) for ordering in ordered]
+        assert [r["verdict"] for r in results] == ["came out"] * 8
 
     def test_an_ordering_that_does_not_come_out_is_said(self):
         ordering = tables.ORDERINGS[1]

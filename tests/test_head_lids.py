@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 from _heads import EYE, EYE_RADIUS, tiny_head
 
+from benchmarks.flame_bases import bases, carried_shapes
+from benchmarks.lids import identities, measure, variations
 from talkingeyes_blender.head import landmarks as marks
+from talkingeyes_blender.head.blink_expressions import blink_by_expressions
+from talkingeyes_blender.head.face_basis import LandmarkBasis
 from talkingeyes_blender.head.landmarks import eye_aspect_ratio, lip_gap
 from talkingeyes_blender.head.lids import eyeball, lid_shapes, penetration
 from talkingeyes_blender.head.model import LEFT_EYE, RIGHT_EYE, HeadModel
 from talkingeyes_blender.head.reading import read_head
 from talkingeyes_blender.head.skinning import pose_vertices
+from talkingeyes_blender.head.standin import load_standin
 
 
 @pytest.fixture(scope="module", params=["tiny", "flame"])
@@ -156,3 +161,62 @@ def test_the_order_of_the_margin_does_not_matter() -> None:
     rolled = {**head.landmarks, "left_lids": np.roll(head.landmarks["left_lids"][::-1], 5)}
     again = lid_shapes(dataclasses.replace(head, landmarks=rolled))
     assert np.allclose(again[0], head.lids, atol=1e-9) and np.allclose(again[1], head.lid_follow, atol=1e-9)
+
+
+def test_lids_of_other_faces_shut_and_keep_out_of_the_eye(testdata) -> None:
+    flame = read_head(testdata / "flame2023-open-without-shapedirs.npz")
+    standin = load_standin()
+    lids, follow = lid_shapes(standin)
+    faces = {"stand-in": dataclasses.replace(standin, lids=lids, lid_follow=follow), **dict(variations(flame, 3))}
+    for name, face in faces.items():
+        measured = measure(face)
+        assert measured.rest > 0.3 and measured.shut < 0.05, name
+        assert max(measured.blink_depth, measured.follow_depth) < 0.002, f"{name}: millimetres in the eyeball"
+
+
+def test_the_bundled_lids_shut_on_every_identity() -> None:
+    for name, face in identities(load_standin()):
+        measured = measure(face)
+        assert measured.shut < 0.05 and max(measured.blink_depth, measured.follow_depth) < 0, name
+
+
+def test_what_hangs_before_the_eye_is_no_lid() -> None:
+    head = tiny_head()
+    before = penetration(head, head.vertices, LEFT_EYE)
+    # A catchlight: a small triangle that floats over the cornea.
+    light = EYE + np.array([[0.001, 0, 0], [0, 0.001, 0], [-0.001, 0, 0]]) + [0, 0, EYE_RADIUS + 0.0001]
+    count = len(head.vertices)
+    with_light = dataclasses.replace(
+        head,
+        vertices=np.concatenate([head.vertices, light]),
+        faces=np.concatenate([head.faces, [[count, count + 1, count + 2, -1]]]).astype(np.int32),
+        weights=np.concatenate([head.weights, np.tile([0.0, 1, 0, 0, 0], (3, 1))]),
+    )
+    assert penetration(with_light, with_light.vertices, LEFT_EYE) == pytest.approx(before, abs=1e-12)
+    entered = head.vertices.copy()
+    entered[head.landmarks["left_lids"]] = EYE
+    assert penetration(head, entered, LEFT_EYE) > 0.005 and penetration(head, entered, RIGHT_EYE) <= 0
+
+
+@pytest.mark.parametrize("basis", ["principal", "principal, noisy"])
+def test_a_blink_as_expressions_on_flame(testdata, basis: str) -> None:
+    flame = read_head(testdata / "flame2023-open-without-shapedirs.npz")
+    head = bases(flame, carried_shapes(load_standin(), flame))[basis]
+    solved = blink_by_expressions(LandmarkBasis.from_head(head))
+    rest = np.array(eye_aspect_ratio(head.vertices, head.landmarks))
+    for side in (0, 1):
+        shut = np.array(eye_aspect_ratio(pose_vertices(head, expression=solved[:, side]), head.landmarks))
+        assert shut[side] < 0.08 and shut[1 - side] > 0.8 * rest[1 - side], "not as well as lid keys do"
+    both = pose_vertices(head, expression=solved.sum(1))
+    assert max(eye_aspect_ratio(both, head.landmarks)) < 0.08
+    lips = head.landmarks["face"][marks.OUTER_LIP]
+    assert np.linalg.norm(both[lips] - head.vertices[lips], axis=1).max() < 0.002, "nothing else moves much"
+
+
+def test_expressions_that_cannot_blink_are_told() -> None:
+    head = tiny_head()
+    basis = LandmarkBasis.from_head(head)
+    still = basis.displacements.copy()
+    still[marks.EYES] = 0
+    assert blink_by_expressions(dataclasses.replace(basis, displacements=still)) is None
+    assert blink_by_expressions(dataclasses.replace(basis, displacements=still[:, :, :0])) is None

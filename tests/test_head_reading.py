@@ -360,7 +360,7 @@ def test_a_head_in_millimetres(tmp_path: Path, head: HeadModel) -> None:
 NOT_HEADS = {
     "empty": (b"", "is empty"),
     "text": (b"v_template is what a head file would hold\nbut this is a letter\n" * 20, "neither"),
-    "html": (b"<!DOCTYPE html><html><body>Please log in</body></html>", "neither"),
+    "html": (b"<!DOCTYPE html><html><body>Please log in</body></html>", "is a web page"),
     "noise": (bytes(range(256)) * 40, "neither"),
     "zip magic": (b"PK\x03\x04 and nothing more", "neither"),
     "a list": (pickle.dumps([1, 2, 3]), "the type 'list', not a head"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from talkingeyes_blender.head.skinning import (
     shaped_joints,
     shaped_vertices,
 )
+from talkingeyes_blender.head.standin import load_standin
 
 X, Y, Z = range(3)
 
@@ -127,6 +129,63 @@ def test_one_vertex_by_hand() -> None:
     for joint, transform in enumerate(transforms):
         posed += head.weights[vertex, joint] * (transform[:3, :3] @ (point - joints[joint]) + transform[:3, 3])
     assert np.allclose(pose_vertices(head, shape, expression, pose)[vertex], posed, atol=1e-12)
+
+
+@functools.cache
+def one_joint_each() -> HeadModel:
+    """A head whose vertices hang on one joint each, in turn, and on which nothing else acts."""
+    head = tiny_head()
+    weights = np.eye(5)[np.arange(len(head.vertices)) % 5]
+    return dataclasses.replace(head, weights=weights, pose_basis=np.zeros_like(head.pose_basis))
+
+
+QUARTER_TURNS = {
+    (X, 1): lambda x, y, z: (x, -z, y), (X, -1): lambda x, y, z: (x, z, -y),
+    (Y, 1): lambda x, y, z: (z, y, -x), (Y, -1): lambda x, y, z: (-z, y, x),
+    (Z, 1): lambda x, y, z: (-y, x, z), (Z, -1): lambda x, y, z: (y, -x, z),
+}  # fmt: skip
+"""What a quarter turn by the right hand about each axis, there and back, does to a vector."""
+
+
+@pytest.mark.parametrize("joint", [ROOT, NECK, JAW, LEFT_EYE, RIGHT_EYE])
+@pytest.mark.parametrize(("axis", "sign"), QUARTER_TURNS)
+@pytest.mark.parametrize("with_torch", [False, True], ids=["numpy", "torch"])
+def test_a_quarter_turn_of_each_joint_by_hand(joint: int, axis: int, sign: int, with_torch: bool) -> None:
+    head = one_joint_each()
+    pose = turned(joint, axis, sign * 90)
+    if with_torch:
+        torch = pytest.importorskip("torch")
+        from talkingeyes_blender.head.skinning_torch import TorchHead
+
+        posed = TorchHead(head, dtype=torch.float64)(pose=torch.tensor(pose)).numpy()
+    else:
+        posed = pose_vertices(head, pose=pose)
+    carried = {ROOT: range(5), NECK: range(1, 5)}.get(joint, [joint])
+    for vertex in range(20):
+        point = head.vertices[vertex]
+        if vertex % 5 in carried:
+            place = head.joints[joint]
+            point = place + QUARTER_TURNS[axis, sign](*(point - place))
+        assert np.allclose(posed[vertex], point, atol=1e-12), f"vertex of joint {vertex % 5}"
+
+
+@pytest.mark.parametrize("name", ["stand-in", "flame"])
+def test_torch_equals_numpy_on_whole_heads(name: str, request: pytest.FixtureRequest) -> None:
+    torch = pytest.importorskip("torch")
+    from talkingeyes_blender.head.skinning_torch import TorchHead
+
+    if name == "flame":
+        head = read_head(request.getfixturevalue("testdata") / "flame2023-open-without-shapedirs.npz")
+    else:
+        head = load_standin()
+    rng = np.random.default_rng(6)
+    inputs = {"expression": rng.uniform(0, 1, (3, head.expressions)), "pose": rng.normal(0, 0.4, (3, 5, 3)),
+              "lids": rng.random((3, 2)), "lid_follow": rng.random((3, 2))}  # fmt: skip
+    expected = pose_vertices(head, **inputs)
+    double = TorchHead(head, dtype=torch.float64)(**{k: torch.tensor(v) for k, v in inputs.items()})
+    assert np.abs(double.numpy() - expected).max() < 1e-9
+    single = TorchHead(head)(**{k: torch.tensor(v, dtype=torch.float32) for k, v in inputs.items()})
+    assert np.abs(single.numpy() - expected).max() < 2e-6, "metres"
 
 
 def test_identity_moves_joints_and_expression_does_not() -> None:

@@ -265,6 +265,15 @@ def test_an_import_goes_on_and_a_bad_clip_is_named_and_passed_over(tmp_path, cap
     assert (tmp_path / "out" / "sequences" / "a.npz").stat().st_mtime_ns == stamp
 
 
+def test_two_clips_of_one_name(tmp_path, capsys):
+    for name in ("a/b", "a_b"):
+        write_vhap(tmp_path / "in" / f"{name}.npz")
+        sound(tmp_path / "in" / f"{name}.wav")
+    arguments = ("--out", str(tmp_path / "out"), "--fps", "25", "--head-model", "flame-2023")
+    assert "would be stored under the name of" in refusal(capsys, "vhap", str(tmp_path / "in"), *arguments)
+    assert Dataset(tmp_path / "out").ids == ["a_b"]
+
+
 def refusal(capsys, *arguments: str) -> str:
     assert main(["import", *arguments]) == 1
     return capsys.readouterr().err

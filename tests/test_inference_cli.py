@@ -98,6 +98,37 @@ def test_two_files_of_one_name(sounds, weights, tmp_path, capsys):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["one.npz"]
 
 
+def test_a_folder_in_two_processes_and_again(sounds, weights, tmp_path, capsys, monkeypatch):
+    for name in ("a/one.wav", "a/two.mp3", "b/one.flac", "ü/three.ogg"):
+        (sounds / name).parent.mkdir(exist_ok=True)
+        (sounds / name).write_bytes((sounds / "two.wav").read_bytes())
+    (sounds / "notes.txt").write_text("no sound")
+    (sounds / "empty.wav").unlink()
+    arguments = (sounds, "--out", tmp_path / "out", "--weights", weights, "--device", "cpu", "--takes", "2", "--resume")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    made = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        before = set((tmp_path / "out").rglob("*.npz"))
+        run(capsys, *arguments)
+        made.append({str(p.relative_to(tmp_path / "out")) for p in set((tmp_path / "out").rglob("*.npz")) - before})
+    assert len(made[0] | made[1]) == 12 and len(made[0]) == 6, "each file once, text.wav passed over"
+    assert {"a/one.npz", "a/one.take2.npz", "b/one.npz", "ü/three.npz", "one.npz", "two.npz"} <= made[0] | made[1]
+    monkeypatch.delenv("WORLD_SIZE"), monkeypatch.delenv("RANK")
+    (tmp_path / "out" / "a" / "one.take2.npz").unlink()
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.npz")}
+    code, errors = run(capsys, *arguments)
+    assert code == 1 and "text.wav is a text" in errors
+    again = {path.name for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp}
+    assert again == {"one.npz"} and (tmp_path / "out" / "a" / "one.take2.npz").is_file()
+
+
+def test_a_folder_without_sounds(weights, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    code, errors = run(capsys, tmp_path / "in", "--out", tmp_path / "out", "--weights", weights, "--device", "cpu")
+    assert code == 1 and "holds no sound files" in errors
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 import resource
@@ -233,6 +234,16 @@ def test_a_flame_file_becomes_a_head_that_speaks(scene, speech, tmp_path):
     bpy.ops.talkingeyes.import_audio(filepath=str(speech))
     assert bpy.ops.talkingeyes.generate() == {"FINISHED"}
     assert current_take(subject.head_of(bpy.context)).frames == 50
+
+
+def test_what_a_head_cannot_do_is_said(scene, speech, tmp_path):
+    head = tiny_head()
+    path = write_head(tmp_path / "few.npz", dataclasses.replace(head, expression_basis=head.expression_basis[..., :2]))
+    bpy.ops.talkingeyes.build_flame(filepath=str(path))
+    bpy.ops.talkingeyes.import_audio(filepath=str(speech))
+    bpy.ops.talkingeyes.generate()
+    said = bpy.context.window_manager.talkingeyes.note
+    assert "This head cannot " in said and "% reached." in said
 
 
 def test_importing_audio_fits_the_playback(scene, speech):
@@ -518,3 +529,22 @@ def test_preferences_have_defaults_where_the_addon_is_not_installed(monkeypatch)
     monkeypatch.undo()
     assert preferences.read(bpy.context) == preferences.Choices()
     assert preferences.log_folder().is_dir()
+
+
+def test_takes_are_kept_chosen_and_removed(ready):
+    rig = subject.head_of(bpy.context)
+    for seed in (1, 2):
+        ready.talkingeyes.seed = seed
+        bpy.ops.talkingeyes.generate()
+    first, second = takes(rig)
+    assert (first.seed, first.active, second.seed, second.active) == (1, False, 2, True)
+    assert bpy.ops.talkingeyes.choose_take(take=first.id) == {"FINISHED"}
+    assert subject.take_of(bpy.context).seed == 1
+    assert "no such take" in refusal(bpy.ops.talkingeyes.choose_take, take="gone")
+    assert bpy.ops.talkingeyes.remove_take(take=first.id) == {"FINISHED"}
+    assert [(take.seed, take.active) for take in takes(rig)] == [(2, True)]
+    ready.talkingeyes.keep_takes = False
+    bpy.ops.talkingeyes.generate()
+    assert len(takes(rig)) == 1, "replaced"
+    assert bpy.ops.talkingeyes.remove_take(take=takes(rig)[0].id) == {"FINISHED"}
+    assert not takes(rig) and not bpy.data.actions

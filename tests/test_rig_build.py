@@ -240,4 +240,4 @@ def test_flame_mesh_is_recognised_without_anything_stored(flame_head):
     again = find_rig(rig.mesh)
     assert np.allclose(again.frame, Z_UP)
     expected = flame_head.vertices[landmarks.FLAME_FACE]
-    assert np.abs(landmark_basis(again).points - expected).max() < 1e-6
+    assert np.abs(landmark_basis(again).points[: len(expected)] - expected).max() < 1e-6

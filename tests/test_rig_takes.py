@@ -425,6 +425,25 @@ def test_takes_are_kept_and_chosen(scene, head, rig):
     assert clear(rig) == 2 and not len(bpy.data.actions)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1)])
+def test_takes_are_removed_one_by_one(scene, head, rig, order):
+    rig.armature.pose.bones["jaw"].rotation_euler.x = 0.125
+    sliders = [(key.slider_min, key.slider_max) for key in rig.shape_keys.key_blocks]
+    before = [dump_animation(owner) for owner in (rig.armature, rig.shape_keys)]
+    for seed in (1, 2, 3):
+        write_take(rig, random_motion(head, 10, seed), scene=scene, start_frame=1, keep_previous=True)
+    all_of_them, left = takes.takes(rig), [1, 2, 3]
+    for number in order:
+        takes.remove_take(rig, all_of_them[number])
+        left.remove(number + 1)
+        now = takes.takes(rig)
+        assert [take.seed for take in now] == left
+        assert [take.seed for take in now if take.active] == left[-1:], "one plays, the newest"
+    assert [dump_animation(owner) for owner in (rig.armature, rig.shape_keys)] == before
+    assert rig.armature.pose.bones["jaw"].rotation_euler.x == 0.125 and not len(bpy.data.actions)
+    assert [(key.slider_min, key.slider_max) for key in rig.shape_keys.key_blocks] == sliders
+
+
 def test_a_moved_strip_takes_its_gaze_along(scene, head, rig):
     motion = random_motion(head, 10)
     write_take(rig, motion, scene=scene, start_frame=1)

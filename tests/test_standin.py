@@ -27,7 +27,7 @@ def head():
     return load_standin()
 
 
-def posed(head, jaw=0.0, lids=None, follow=None, eyes=(0.0, 0.0), **shapes):
+def posed(head, jaw=0.0, lids=None, follow=None, eyes=(0.0, 0.0), shape=None, **shapes):
     """(V, 3) metres; ``jaw`` in degrees, ``eyes`` degrees down and to the left."""
     expression = np.zeros(head.expressions)
     for name, value in shapes.items():
@@ -35,7 +35,7 @@ def posed(head, jaw=0.0, lids=None, follow=None, eyes=(0.0, 0.0), **shapes):
     pose = np.zeros((5, 3))
     pose[JAW, 0] = np.radians(jaw)
     pose[LEFT_EYE:, :2] = np.radians(eyes)
-    return pose_vertices(head, expression=expression, pose=pose, lids=lids, lid_follow=follow)
+    return pose_vertices(head, shape=shape, expression=expression, pose=pose, lids=lids, lid_follow=follow)
 
 
 def face_points(head, vertices):
@@ -83,9 +83,13 @@ def test_identity_shapes_change_the_head_and_keep_it_whole(head):
         vertices = pose_vertices(head, shape=shape)
         assert landmarks.lip_gap(vertices, head.landmarks) < 0.05 * MILLIMETRE, name
         assert (head.shape_basis[eyeballs, :, i] == 0).all(), name
-        shut = pose_vertices(head, shape=shape, lids=np.ones(2))
-        assert max(landmarks.eye_aspect_ratio(shut, head.landmarks)) < 0.06, name
-        assert max(penetration(head, shut, joint) for joint in (LEFT_EYE, RIGHT_EYE)) < 0, name
+        for sign in (1, -1):
+            for blink in (0.5, 1.0):
+                lids = pose_vertices(head, shape=sign * shape, lids=np.full(2, blink))
+                assert max(penetration(head, lids, joint) for joint in (LEFT_EYE, RIGHT_EYE)) < 0, name
+            assert max(landmarks.eye_aspect_ratio(lids, head.landmarks)) < 0.05, name
+            closed = posed(head, jaw=MOUTH_CLOSE_JAW_DEGREES, shape=sign * shape, mouthClose=1.0)
+            assert landmarks.lip_gap(closed, head.landmarks) < 0.5 * MILLIMETRE, name
 
 
 def test_joints_are_flames_and_follow_the_mesh(head):
@@ -207,6 +211,14 @@ def test_mouth_close_shuts_the_lips_on_an_open_jaw(head):
         assert gap.max() < allowed, f"{gap.max():.2f} mm at {share}"
 
 
+def test_lips_stay_shut_when_shapes_add_up(head):
+    pairs = head.landmarks["face"][landmarks.INNER_LIP_PAIRS]
+    for extra in (pair("mouthPress"), pair("mouthSmile"), pair("mouthFrown"), {"mouthPucker": 0.6}, {"cheekPuff": 1.0}):
+        points = posed(head, jaw=MOUTH_CLOSE_JAW_DEGREES, mouthClose=1.0, **extra)[pairs]
+        gap = np.abs(points[:, 0] - points[:, 1]).max() / MILLIMETRE
+        assert gap < 1.0, f"{extra}: {gap:.2f} mm"
+
+
 def test_blink_shuts_the_eyes(head):
     ratios = [landmarks.eye_aspect_ratio(posed(head, lids=(b, b)), head.landmarks) for b in np.linspace(0, 1, 9)]
     ratios = np.array(ratios)
@@ -303,15 +315,31 @@ def pair(name, value=1.0):
     return {name + "Left": value, name + "Right": value}
 
 
-@pytest.mark.parametrize("jaw", [0.0, 8.0])
-def test_teeth_and_tongue_stay_in_the_mouth(head, jaw):
+@pytest.fixture(scope="module")
+def mouth(head):
+    """Vertices of teeth and tongue, and of the lips and lining round them."""
     names = [m.name for m in head.materials]
     by_material = {
         n: np.unique(head.faces[head.face_material == names.index(n)]) for n in ("teeth", "tongue", "mouth", "lips")
     }
     inside = np.union1d(by_material["teeth"], by_material["tongue"])
     lining = np.setdiff1d(np.union1d(by_material["mouth"], by_material["lips"]), inside)
-    lining = lining[(lining >= 0) & (head.vertices[lining, 1] < -0.02)]
+    return inside[inside >= 0], lining[(lining >= 0) & (head.vertices[lining, 1] < -0.02)]
+
+
+def assert_inside(head, mouth, vertices, label):
+    """Fails where teeth or tongue stick through lips or lining by more than 0.1 mm."""
+    inside, lining = mouth
+    normals = vertex_normals(vertices, head.faces)
+    apart = np.linalg.norm(vertices[inside][:, None] - vertices[None, lining], axis=2)
+    nearest = lining[apart.argmin(1)]
+    depth = ((vertices[inside] - vertices[nearest]) * normals[nearest]).sum(1)  # positive in the cavity
+    out = (depth < -0.1 * MILLIMETRE) & (apart.min(1) < 8 * MILLIMETRE)
+    assert not out.any(), f"{label}: {out.sum()} points, {-depth[out].min() / MILLIMETRE:.1f} mm"
+
+
+@pytest.mark.parametrize("jaw", [0.0, 8.0, 20.0])
+def test_teeth_and_tongue_stay_in_the_mouth(head, mouth, jaw):
     shapes = [
         {},
         {"mouthLeft": 1.0},
@@ -325,13 +353,66 @@ def test_teeth_and_tongue_stay_in_the_mouth(head, jaw):
         *(pair(n) for n in ("mouthSmile", "mouthStretch", "mouthPress", "mouthLowerDown")),
     ]
     for case in shapes:
-        vertices = posed(head, jaw=jaw, **case)
-        normals = vertex_normals(vertices, head.faces)
-        apart = np.linalg.norm(vertices[inside][:, None] - vertices[None, lining], axis=2)
-        nearest = lining[apart.argmin(1)]
-        depth = ((vertices[inside] - vertices[nearest]) * normals[nearest]).sum(1)  # positive in the cavity
-        out = (depth < -0.1 * MILLIMETRE) & (apart.min(1) < 8 * MILLIMETRE)
-        assert not out.any(), f"{case}: {out.sum()} points, {-depth[out].min() / MILLIMETRE:.1f} mm"
+        assert_inside(head, mouth, posed(head, jaw=jaw, **case), case)
+
+
+@pytest.mark.parametrize("extra", [{}, {"mouthPress": 1.0}, {"mouthRollUpper": 0.5}])
+def test_no_gum_comes_through_lips_that_close_over_an_open_jaw(head, mouth, extra):
+    for share in (0.25, 0.5, 0.75, 1.0):
+        case = pair("mouthPress") if "mouthPress" in extra else extra
+        vertices = posed(head, jaw=share * MOUTH_CLOSE_JAW_DEGREES, mouthClose=share, **case)
+        assert_inside(head, mouth, vertices, f"{case} at {share}")
+
+
+@pytest.mark.parametrize(("jaw", "tongue"), [(14.0, 1.0), (8.0, 1.0)])
+def test_the_tongue_comes_out_between_the_lips(head, mouth, jaw, tongue):
+    vertices = posed(head, jaw=jaw, tongueOut=tongue)
+    assert_inside(head, mouth, vertices, f"tongueOut {tongue}")
+    lip = vertices[head.landmarks["face"][landmarks.OUTER_LIP[9]], 2]
+    assert vertices[mouth[0], 2].max() > lip + 5 * MILLIMETRE
+
+
+SHARPEST_FOLD = -0.8
+"""Cosine between the normals of neighbouring faces below which the skin has turned over on itself (143 degrees)."""
+
+
+def neighbours(faces):
+    """(E, 2) faces on both sides of each edge that has two."""
+    found = {}
+    for number, corners in enumerate(faces):
+        corners = corners[corners >= 0]
+        for a, b in zip(corners, np.roll(corners, -1), strict=True):
+            found.setdefault((min(a, b), max(a, b)), []).append(number)
+    return np.array([pair for pair in found.values() if len(pair) == 2])
+
+
+def test_no_shape_turns_the_skin_over(head):
+    """Left out: the lips' rolling shapes and the lids' key for looking up, which are folds, and the ears' rims."""
+    names = [m.name for m in head.materials]
+    outside = np.isin(head.face_material, [names.index(n) for n in ("skin", "lips")])
+    edges = neighbours(head.faces)
+    edges = edges[outside[edges].all(1)]
+    corners = np.where(head.faces >= 0, head.faces, head.faces[:, 2:3])
+
+    def bends(vertices):
+        normal = np.cross(
+            vertices[corners[:, 2]] - vertices[corners[:, 0]], vertices[corners[:, 3]] - vertices[corners[:, 1]]
+        )
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-15
+        return np.einsum("ei,ei->e", *(normal[edges[:, k]] for k in (0, 1)))
+
+    smooth = bends(head.vertices) > 0
+    cases = {n: {n: 1.0} for n in EXPRESSIONS if not n.startswith("mouthRoll")}
+    cases["mouthClose"] = {"mouthClose": 1.0, "jaw": MOUTH_CLOSE_JAW_DEGREES}
+    cases |= {f"jaw {degrees}": {"jaw": degrees} for degrees in (10, 20, 30)}
+    cases |= {"follow": {"follow": (1.4, 1.4)}, "blink": {"lids": (1.0, 1.0)}}
+    for label, case in cases.items():
+        sharpest = bends(posed(head, **case))[smooth].min()
+        assert sharpest > SHARPEST_FOLD, f"{label}: {sharpest:.2f}"
+    face = smooth & (np.abs(head.vertices[head.faces[edges[:, 0], 0], 0]) < 0.06)
+    shape = np.eye(len(head.shape_names))
+    for i, name in enumerate(head.shape_names):
+        assert min(bends(posed(head, shape=sign * shape[i]))[face].min() for sign in (1, -1)) > SHARPEST_FOLD, name
 
 
 def vertex_normals(vertices, faces):

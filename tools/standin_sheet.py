@@ -54,7 +54,7 @@ def pair(name: str, value: float = 1.0) -> dict[str, float]:
 
 SPOKEN_AND_FELT = (  # label, degrees of the jaw, shapes: one mouth for each class of speech sounds, and some moods
     ("m b p", 0, pair("mouthPress", 0.6)),
-    ("f v", 2, {"mouthRollLower": 0.7, **pair("mouthUpperUp", 0.35)}),
+    ("f v", 0.5, {"mouthRollLower": 0.7, **pair("mouthUpperUp", 0.4)}),
     ("th", 5, {"tongueOut": 0.35, **pair("mouthLowerDown", 0.3)}),
     ("t d n", 4, pair("mouthStretch", 0.3)),
     ("k g", 6, pair("mouthLowerDown", 0.3)),
@@ -82,14 +82,24 @@ def shots() -> dict[str, Shot]:
         "other three-quarter": Shot(azimuth=-40, elevation=8),
         "back": Shot(azimuth=140, elevation=5),
         "from below": Shot(azimuth=20, elevation=-28),
-        "jaw 18": Shot(jaw=18),
-        "jaw 18, side": Shot(jaw=18, azimuth=55),
     }
-    for amount in (0.25, 0.5, 0.75, 1.0):
+    for degrees in (10, 20, 30):
+        table[f"jaw {degrees}"] = Shot(jaw=degrees, azimuth=20)
+    table |= {
+        "jaw 10, shut": Shot({"mouthClose": 1.0}, jaw=10, azimuth=20),
+        "jaw 20, smile": Shot(pair("mouthSmile"), jaw=20, azimuth=20),
+        "jaw 10, funnel": Shot({"mouthFunnel": 1.0}, jaw=10, azimuth=20),
+        "neck left 30": Shot(neck=(0, 30, 0)),
+        "neck right 30": Shot(neck=(0, -30, 0)),
+        "neck down 25": Shot(neck=(25, 0, 0), azimuth=60),
+        "neck up 30": Shot(neck=(-30, 0, 0), azimuth=60),
+        "neck aside 20": Shot(neck=(0, 0, 20)),
+    }
+    for amount in (0.0, 0.25, 0.5, 0.75, 1.0):
         table[f"blink {amount}"] = Shot(blink=amount, azimuth=15)
     table["wink"] = Shot(blink=(1.0, 0.0), shapes=pair("mouthSmile", 0.5) | {"cheekSquintLeft": 0.7}, azimuth=20)
     for label, gaze in {
-        "look left": (25, 0), "look right": (-25, 0), "look up": (0, 18), "look down": (0, -22),
+        "look ahead": (0, 0), "look left": (25, 0), "look right": (-25, 0), "look up": (0, 18), "look down": (0, -22),
         "look up left": (20, 14), "look up right": (-20, 14),
         "look down left": (20, -18), "look down right": (-20, -18),
     }.items():  # fmt: skip
@@ -97,7 +107,7 @@ def shots() -> dict[str, Shot]:
     for label, jaw, shapes in SPOKEN_AND_FELT:
         table[label] = Shot(shapes, jaw, azimuth=18)
     table["smile"] = Shot(pair("mouthSmile"))
-    table["neck"] = Shot(neck=(8, 28, 6), gaze=(-12, 0))
+    table["neck, gaze stays"] = Shot(neck=(8, 28, 6), gaze=(-12, 0))
     for name in IDENTITY_SHAPES:
         table[name] = Shot(identity={name: 1.5}, azimuth=20)
     table["someone else"] = Shot(identity={"wide jaw": 1, "strong brow": 1.2, "long chin": 1, "wide nostrils": 1})
@@ -124,7 +134,7 @@ def posed(head: HeadModel, shot: Shot) -> np.ndarray:
 class Studio:
     """A scene with the head's mesh, lights and a camera; the mesh stays Y-up as the head is."""
 
-    TARGET = Vector((0, 0.031, -0.03))
+    TARGET = Vector((0, 0.014, -0.03))
 
     def __init__(self, head: HeadModel, engine: str, size: int, distance: float) -> None:
         bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -238,7 +248,7 @@ def montage(heroes: list[Path], pictures: list[tuple[str, Path]], columns: int) 
         sheet.paste(Image.open(path).convert("RGB").resize((large, large), Image.Resampling.LANCZOS), (i * large, 0))
     for i, (label, path) in enumerate(pictures):
         picture = Image.open(path).convert("RGB")
-        ImageDraw.Draw(picture).text((5, 3), label, fill=(25, 25, 30))
+        ImageDraw.Draw(picture).text((5, 3), label, fill=(25, 25, 30), stroke_width=2, stroke_fill=(225, 230, 236))
         sheet.paste(picture, (i % columns * size, top + i // columns * size))
     return sheet
 
@@ -251,7 +261,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=10)
     parser.add_argument("--engine", choices=("EEVEE", "WORKBENCH"), default="WORKBENCH")
     parser.add_argument("--head", type=Path, default=STANDIN_FILE)
-    parser.add_argument("--distance", type=float, default=0.58)
+    parser.add_argument("--distance", type=float, default=0.52)
     parser.add_argument("--target", type=float, nargs=3, default=None)
     options = parser.parse_args()
     table = shots()

@@ -29,6 +29,12 @@ EYE_CORNERS = {"left": np.array([25, 28]), "right": np.array([19, 22])}
 
 COUNT = 51
 
+CHEEKS = np.arange(51, 57)
+"""Points that iBUG's scheme lacks, found on the mesh by ``cheek_vertices`` and counted after its 51: right apple,
+hollow and fold, then the left ones."""
+POINTS = 57
+"""The landmarks and the cheeks' points."""
+
 FLAME_VERTICES = 5023
 FLAME_WITH_TEETH = 5143
 """FLAME's vertices with 120 of teeth after them, as some trackers make it."""
@@ -59,6 +65,38 @@ FLAME_LIDS = {
 }  # fmt: skip
 """The front edge of each eye's lids, a closed ring of edges: inner corner, upper lid, outer corner, lower lid. The
 landmarks of the lower lid lie on the skin two rows below it."""
+
+
+# Each point of a cheek as a mixture of the same side's (outer eye corner, nose wing, outer mouth corner), then of the
+# mouth's middle; seen from the front, so that depth comes from the mesh.
+_CHEEK_MIXTURES = np.array([
+    [0.50, 0.0, 0.5, 0.0],
+    [0.15, 0.0, 1.35, -0.5],
+    [0.00, 0.5, 0.7, -0.2],
+])  # fmt: skip
+_CHEEK_ANCHORS = {"right": (19, 10 + 4, 31), "left": (28, 10 + 8, 37)}
+
+
+def cheek_vertices(vertices: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """(6,) vertices of the cheeks: those of the face's front that are nearest to places told by the 51 landmarks
+    ``face``. ``vertices`` (V, 3) are in FLAME's frame but for size and shift.
+
+    The apple lies half-way from the eye's outer corner to the mouth's (it rises with a smile), the hollow beside the
+    mouth's corner (it swells with a puff), the fold between nose and corner (it deepens with a sneer).
+    """
+    points = vertices[face]
+    middle = points[MOUTH_CORNERS[:2]].mean(0)
+    width = np.linalg.norm(points[MOUTH_CORNERS[0]] - points[MOUTH_CORNERS[1]])
+    front = np.flatnonzero(vertices[:, 2] > middle[2] - 1.5 * width)
+    found = []
+    for side in ("right", "left"):
+        anchors = np.stack([*points[list(_CHEEK_ANCHORS[side])], middle])
+        for mixture in _CHEEK_MIXTURES:
+            # From the front; the last millimetre is decided by depth, for linings of the mouth lie behind the skin.
+            away = np.linalg.norm(vertices[front, :2] - (mixture @ anchors)[:2], axis=1)
+            near = away <= away.min() + 0.05 * width
+            found.append(front[np.flatnonzero(near)[vertices[front[near], 2].argmax()]])
+    return np.array(found)
 
 
 def lip_gap(vertices: np.ndarray, landmarks: dict[str, np.ndarray]) -> np.ndarray:

@@ -12,8 +12,9 @@ import heapq
 
 import numpy as np
 
+from ..errors import TalkingEyesError
 from .landmarks import EYE_CORNERS, LID_PAIRS
-from .model import LEFT_EYE, RIGHT_EYE, HeadModel
+from .model import JOINTS, LEFT_EYE, RIGHT_EYE, HeadModel
 
 _CLOSING = 0.25
 """Where the lids meet, as a share of the opening above the lower lid: the upper lid does most of a blink."""
@@ -33,7 +34,12 @@ _DEPTH = 0.9
 """How far in front of the eyeball skin still goes along, in its radii."""
 _UNREACHED = 1e3
 """Metres along the skin to parts that hang together with no lid, such as lashes or a tear line."""
-_STEPS = np.array([0.25, 0.5, 0.75, 1.0])
+_STEPS = (0.1, 0.25, 0.5, 0.75, 1.0)
+_FOLLOW_RANGE = (-0.8, 0.7, 1.4)
+"""How far lids follow the gaze: up, down, and furthest down."""
+_LEFT_OPEN = 0.03
+"""Aspect ratio that may be left between the landmarks of a shut eye: FLAME's of the lower lid lie below its margin."""
+_PASSES = 6
 _SAMPLES = np.array([[i, j, 4 - i - j] for i in range(5) for j in range(5 - i)]) / 4.0
 
 
@@ -41,19 +47,25 @@ def lid_shapes(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
     """Return ``lids`` and ``lid_follow`` of ``HeadModel``, each (V, 3, 2) float32, left and right.
 
     Needs the landmarks 'face', 'left_lids' and 'right_lids' (rings along the margins) and eyeballs skinned to their
-    joints. Skin outside of the eyeball stays outside of it for every value from 0 to 1.
+    joints. Skin outside of the eyeball stays outside of it for every blink from 0 to 1 and for lids that follow the
+    gaze by -0.8 to 1.4 times what of the blink is missing, as they do on a rig.
     """
     lids, follow = np.zeros((2, len(head.vertices), 3, 2), np.float32)
     for side, (name, joint) in enumerate((("left", LEFT_EYE), ("right", RIGHT_EYE))):
         eye = _Eye(head, name, joint)
-        lids[eye.skin, :, side] = eye.shut()
-        follow[eye.skin, :, side] = eye.followed()
+        followed = eye.followed()
+        follow[eye.skin, :, side] = followed
+        lids[eye.skin, :, side] = eye.shut(followed)
     return lids, follow
 
 
 def eyeball(head: HeadModel, joint: int) -> tuple[np.ndarray, float, np.ndarray]:
     """Centre (3,), radius in metres (the outermost vertex's) and vertex indices of the eyeball of an eye joint."""
     indices = np.flatnonzero(head.weights[:, joint] > 0.5)
+    if len(indices) < 4:
+        raise TalkingEyesError(
+            f"No eyeball hangs on the joint '{JOINTS[joint]}'.", "Its vertices need a skin weight of 1 to that joint."
+        )
     points = head.vertices[indices]
     # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in the centre.
     system = np.concatenate([2 * points, np.ones((len(points), 1))], 1)
@@ -62,13 +74,15 @@ def eyeball(head: HeadModel, joint: int) -> tuple[np.ndarray, float, np.ndarray]
 
 
 def penetration(head: HeadModel, vertices: np.ndarray, joint: int) -> float:
-    """How deep, in metres, skin that is outside of the eyeball at rest lies in it with ``vertices`` (V, 3).
+    """How deep, in metres, skin that is outside of the eyeball at rest lies in it with ``vertices`` (V, 3), or at most
+    with any of (T, V, 3).
 
     Faces are sampled, not only their corners; a negative number is the least distance. The head must not be turned.
+    Skin is what hangs together with the lids' margin: lashes and a catchlight in front of the eye are none.
     """
     centre, radius, _ = eyeball(head, joint)
-    triangles = _outer_triangles(head, centre, radius)
-    return float(radius - np.linalg.norm(_SAMPLES @ vertices[triangles] - centre, axis=-1).min())
+    triangles = _outer_triangles(head, centre, radius, "left" if joint == LEFT_EYE else "right")
+    return float(radius - np.linalg.norm(_SAMPLES @ vertices[..., triangles, :] - centre, axis=-1).min())
 
 
 class _Eye:
@@ -95,17 +109,19 @@ class _Eye:
         place = np.full(len(head.vertices), -1)
         place[self.skin] = np.arange(len(self.skin))
         self.edges = _edges(head.faces, place)
-        self.triangles = place[_outer_triangles(head, self.centre, self.radius)]
+        self.triangles = place[_outer_triangles(head, self.centre, self.radius, name)]
         self.margins: dict[str, np.ndarray] = {}
         """'upper' and 'lower': (64, 3) along, turn and distance from the inner to the outer corner."""
         self.pull: dict[str, np.ndarray] = {}
         """'upper' and 'lower': (N,) how much of that lid's motion each vertex makes, 0 to 1."""
         self.plate = np.zeros(len(self.skin), bool)
         """(N,) whether a vertex belongs to the stiff part of a lid, along its margin."""
+        self.marks = place[head.landmarks["face"][LID_PAIRS[name]]]
+        """(2, 2) upper and lower landmark of each pair, among the skin."""
         self._find_lids(place[ring], corners, {"upper": pairs[:, 0], "lower": pairs[:, 1]})
 
-    def shut(self) -> np.ndarray:
-        """(N, 3) displacement of the skin with the lids shut."""
+    def shut(self, followed: np.ndarray) -> np.ndarray:
+        """(N, 3) displacement of the skin with the lids shut, for lids that may be on their way ``followed`` before."""
         upper, lower = self.margins["upper"], self.margins["lower"]
         closing = lower + _CLOSING * (upper - lower)
         opening = np.maximum(upper[:, 1] - lower[:, 1], 0)
@@ -115,7 +131,31 @@ class _Eye:
         down[:, 2] = np.maximum(lower[:, 2] + _COVER - upper[:, 2], 0) * fade**0.5
         rise = closing - lower
         rise[:, 2] = 0
-        return self._moved({"upper": down, "lower": rise})
+        starts = (0 * followed, *(value * followed for value in _FOLLOW_RANGE))
+        for _ in range(_PASSES):
+            displacement = self._moved({"upper": down, "lower": rise}, starts)
+            missing = self._missing(displacement)
+            if not missing.any():
+                break
+            # What is still missing between the landmarks, each lid makes by half; at the corners there is nothing.
+            down += 0.5 * missing
+            rise -= 0.5 * missing
+        return displacement
+
+    def _missing(self, displacement: np.ndarray) -> np.ndarray:
+        """(64, 3) along, turn and r that the upper margin still has to go, by the lids' landmarks."""
+        place = self._spherical((self.points + displacement)[self.marks])
+        upper, lower = place[:, 0], place[:, 1]
+        apart = lower - upper
+        # An aspect ratio counts the gap beside the eye's width; here both are angles at the eyeball's centre.
+        along = self.margins["upper"][:, 0]
+        size = np.linalg.norm(apart / [1, 1, self.radius], axis=1, keepdims=True)
+        apart = apart * np.maximum(1 - _LEFT_OPEN * np.ptp(along) / np.maximum(size, 1e-9), 0)
+        at = self._spherical(self.points[self.marks[:, 0]])[:, 0]
+        order = np.argsort(at)
+        knots = np.concatenate([along[:1], at[order], along[-1:]])
+        values = np.concatenate([np.zeros((1, 3)), apart[order], np.zeros((1, 3))])
+        return np.stack([np.interp(np.maximum.accumulate(along), knots, column) for column in values.T], 1)
 
     def followed(self) -> np.ndarray:
         """(N, 3) displacement of the skin with the eye looking down by LID_FOLLOW_DEGREES."""
@@ -124,7 +164,7 @@ class _Eye:
         for lid, angle in _FOLLOW.items():
             moves[lid] = np.zeros((len(opening), 3))
             moves[lid][:, 1] = -angle * (opening / opening.max()) ** 0.75
-        return self._moved(moves)
+        return self._moved(moves, (np.zeros_like(self.points),), (*_STEPS, max(_FOLLOW_RANGE)))
 
     def _axes(self, corners: np.ndarray, margin: np.ndarray) -> np.ndarray:
         """Rows: along (inner to outer corner), up, forward."""
@@ -158,8 +198,13 @@ class _Eye:
     def _nearest(self, vertices: np.ndarray, point: np.ndarray) -> int:
         return int(np.linalg.norm(self.points[vertices] - point, axis=1).argmin())
 
-    def _moved(self, moves: dict[str, np.ndarray]) -> np.ndarray:
-        """Displacement (N, 3) for moves (64, 3) of the two margins in along, turn and r."""
+    def _moved(
+        self, moves: dict[str, np.ndarray], starts: tuple[np.ndarray, ...], steps: tuple[float, ...] = _STEPS
+    ) -> np.ndarray:
+        """Displacement (N, 3) for moves (64, 3) of the two margins in along, turn and r.
+
+        Straight ways to it from each of ``starts`` (N, 3), displacements too, keep clear of the eyeball at ``steps``.
+        """
         rest = self._spherical(self.points)
         offset = np.zeros_like(rest)
         for lid, move in moves.items():
@@ -169,10 +214,12 @@ class _Eye:
         # The margins know where to go; the skin between spreads their motion evenly, also round the corners.
         offset = np.stack([_smoothed(column, self.edges, self.plate) for column in offset.T], 1)
         offset[np.abs(offset).max(1) < 1e-4] = 0
-        return self._kept_outside(rest + offset, offset.any(1)) - self.points
+        return self._kept_outside(rest + offset, offset.any(1), starts, steps) - self.points
 
-    def _kept_outside(self, place: np.ndarray, moved: np.ndarray) -> np.ndarray:
-        """Points of ``place``, raised until the straight way to them keeps clear of the eyeball."""
+    def _kept_outside(
+        self, place: np.ndarray, moved: np.ndarray, starts: tuple[np.ndarray, ...], steps: tuple[float, ...]
+    ) -> np.ndarray:
+        """Points of ``place``, raised until the straight ways to them keep clear of the eyeball."""
         of = self.triangles[moved[self.triangles].any(1)]
         # What lies closer at rest, such as the inner edge of the margin, need not lift off.
         at_rest = np.linalg.norm(_SAMPLES @ self.points[of] - self.centre, axis=-1)
@@ -180,10 +227,12 @@ class _Eye:
         for _ in range(60):
             points = self._cartesian(place)
             depth = np.zeros(len(of))
-            for step in _STEPS:
-                between = self.points + step * (points - self.points)
-                reached = np.linalg.norm(_SAMPLES @ between[of] - self.centre, axis=-1)
-                depth = np.maximum(depth, ((floor - reached) / step).max(1))
+            for start in starts:
+                from_ = (self.points + start)[of]
+                for step in steps:
+                    between = from_ + step * (points[of] - from_)
+                    reached = np.linalg.norm(_SAMPLES @ between - self.centre, axis=-1)
+                    depth = np.maximum(depth, ((floor - reached) / step).max(1))
             if depth.max(initial=0) <= 1e-6:
                 break
             raised = np.zeros(len(place))
@@ -202,14 +251,30 @@ class _Eye:
         return self.centre + length[:, None] * local @ self.frame
 
 
-def _outer_triangles(head: HeadModel, centre: np.ndarray, radius: float) -> np.ndarray:
+def _outer_triangles(head: HeadModel, centre: np.ndarray, radius: float, side: str) -> np.ndarray:
     """Triangles of the skin near an eyeball that lie wholly outside of it at rest."""
     near = np.linalg.norm(head.vertices - centre, axis=1)
     near[head.weights[:, LEFT_EYE:].sum(1) > 0.5] = np.inf
     triangles = _triangles(head.faces)
-    triangles = triangles[(near[triangles] < 2.5 * radius).all(1) & (near[triangles] > radius).all(1)]
+    corners = near[triangles]
+    triangles = triangles[((corners < 2.5 * radius) & (corners > radius)).all(1)]
+    ring = head.landmarks.get(f"{side}_lids")
+    if ring is not None:
+        triangles = triangles[_connected(triangles, ring, len(near))[triangles[:, 0]]]
     samples = np.linalg.norm(_SAMPLES @ head.vertices[triangles] - centre, axis=-1)
     return triangles[(samples >= radius).all(1)]
+
+
+def _connected(triangles: np.ndarray, sources: np.ndarray, count: int) -> np.ndarray:
+    """(count,) whether a vertex hangs together with one of ``sources`` by triangles (N, 3)."""
+    reached = np.zeros(count, bool)
+    reached[sources] = True
+    while True:
+        touched = reached[triangles].any(1)
+        before = reached.sum()
+        reached[triangles[touched]] = True
+        if reached.sum() == before:
+            return reached
 
 
 def _triangles(faces: np.ndarray) -> np.ndarray:

@@ -65,6 +65,8 @@ class HeadModel:
     materials: tuple[Material, ...] = ()
     vertex_tint: np.ndarray | None = None
     """(V, 3) factor on the material's colour."""
+    warnings: tuple[str, ...] = ()
+    """Sentences for the user: what of this head will not move, or not as expected, and what to do about it."""
 
     @property
     def expressions(self) -> int:

@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 from ..errors import TalkingEyesError
 from . import flame
 from .landmarks import COUNT
-from .model import JOINTS, PARENTS, HeadModel, Material, basis_identity
+from .model import JAW, JOINTS, LEFT_EYE, NECK, PARENTS, RIGHT_EYE, HeadModel, Material, basis_identity
 from .unpickling import array_from, load_pickle
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ def read_head(path: str | os.PathLike) -> HeadModel:
     path = Path(path)
     values = _values(path)
     try:
-        return _head(values, path.stem)
+        head = _head(values, path.stem)
+        return dataclasses.replace(head, warnings=_warnings(head, path.stem))
     except TalkingEyesError as error:
         raise TalkingEyesError(f"{path.name}: {error.message}", error.hint) from error
 
@@ -49,10 +52,11 @@ def _values(path: Path) -> dict[str, Any]:
     """The top level of the file: names to arrays, or to what ``array_from`` makes arrays of."""
     try:
         with open(path, "rb") as stream:
-            start = stream.read(4)
+            start = stream.read(200)
             stream.seek(0)
             if not start:
-                raise TalkingEyesError(f"{path.name} is empty.", _HINT)
+                raise TalkingEyesError(f"{path.name} is empty.", "Download it again.")
+            _refuse_others(path, start)
             values = _npz_values(path) if start[:2] == b"PK" else load_pickle(stream)
     except TalkingEyesError as error:
         if path.name in error.message:
@@ -69,9 +73,35 @@ def _values(path: Path) -> dict[str, Any]:
     return values
 
 
+def _refuse_others(path: Path, start: bytes) -> None:
+    """Say it by its name where a file begins like one that users choose by mistake."""
+    text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    kinds = (
+        (text.startswith((b"<!doctype", b"<html", b"<?xml")), "a web page", "Log in on the publisher's page and "
+         "download the model again."),
+        (text.startswith(b"version https://git-lfs"), "a Git LFS pointer", "Fetch the file with 'git lfs pull'."),
+        (start[:2] == b"\x1f\x8b" or start[:4] == b"7z\xbc\xaf" or start[:4] == b"Rar!", "a packed archive",
+         "Unpack it and choose the model that is in it."),
+        (text.startswith((b"ply", b"solid ", b"v ", b"# ", b"o ", b"mtllib")) or start[:4] == b"glTF"
+         or start[:18] == b"Kaydara FBX Binary", "a mesh without FLAME's bases",
+         "Import it into Blender, select it and choose it as the head; a FLAME model (.pkl or .npz) is another file."),
+        (text.startswith(b"blender"), "a Blender file", "Open or append it, then choose its head in the panel."),
+    )  # fmt: skip
+    for found, kind, hint in kinds:
+        if found:
+            raise TalkingEyesError(f"{path.name} is {kind}, not a head model.", hint)
+
+
 def _npz_values(path: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if any(name.endswith("data.pkl") for name in names):
+            raise TalkingEyesError(f"{path.name} is a PyTorch file, not a head model.", _HINT)
+        if not any(name.endswith(".npy") for name in names):
+            inside = [name for name in names if name.endswith((".pkl", ".npz"))]
+            held = f"choose '{inside[0]}' out of it" if inside else "choose the model that is in it"
+            raise TalkingEyesError(f"{path.name} is a zip archive, not a head model.", f"Unpack it and {held}.")
         for member in archive.infolist():
             if not member.filename.endswith(".npy"):
                 continue
@@ -137,6 +167,7 @@ def _head(values: dict[str, Any], name: str) -> HeadModel:
         vertex_tint=_optional(values, "vertex_tint", (count, 3), np.float32),
         **_materials(values, len(faces)),
     )
+    _check_joints(head)
     if "face" in landmarks:
         return head
     if not flame.has_topology(head):
@@ -163,11 +194,45 @@ def _check_tree(values: dict[str, Any]) -> None:
     tree = _numbers(values, "kintree_table", (2, None), np.int64)
     if tree.shape[1] != len(JOINTS):
         raise TalkingEyesError(
-            f"The model has {tree.shape[1]} joints; a FLAME head has {len(JOINTS)} ({', '.join(JOINTS)}).", _HINT
+            f"The model has {tree.shape[1]} joints; a FLAME head has {len(JOINTS)} ({', '.join(JOINTS)}).",
+            "Bodies (SMPL, SMPL-X) have another mesh; take FLAME itself." if tree.shape[1] > len(JOINTS) else _HINT,
         )
     # The root's parent is -1, written as an unsigned number in FLAME's own files.
     if tuple(tree[0, 1:]) != PARENTS[1:] or tuple(tree[1]) != tuple(range(len(JOINTS))):
         raise TalkingEyesError("The joints hang together otherwise than FLAME's.", _HINT)
+
+
+def _check_joints(head: HeadModel) -> None:
+    low, high = head.vertices.min(0), head.vertices.max(0)
+    margin = 0.25 * (high - low).max()
+    if ((head.joints < low - margin) | (head.joints > high + margin)).any() or np.ptp(head.joints, axis=0).max() < 1e-3:
+        raise TalkingEyesError("'J_regressor' puts the joints out of their places in the head.", _HINT)
+    left, right, neck = (head.joints[joint] for joint in (LEFT_EYE, RIGHT_EYE, NECK))
+    if left[0] <= right[0] or min(left[1], right[1]) <= neck[1] or min(left[2], right[2]) <= neck[2]:
+        raise TalkingEyesError(
+            "The head is mirrored, or its axes are not FLAME's.",
+            "Turn it so that +X is the subject's left, +Y up and +Z out of the face.",
+        )
+
+
+def _warnings(head: HeadModel, stem: str) -> tuple[str, ...]:
+    """What a user has to know of a head that can be read, but will not do all."""
+    found = []
+    if head.weights[:, JAW].max() < 0.5:
+        found.append("No vertex follows the jaw, so the mouth will not open by it; choose the model with a jaw.")
+    elif re.search(r"no_?jaw", stem, re.IGNORECASE):
+        found.append(
+            "This model's name says that its expressions open the mouth without the jaw; here the jaw is turned, so "
+            "take the model with a jaw where the mouth looks wrong."
+        )
+    if not head.expression_basis.any():
+        found.append(
+            "The file has no expressions: jaw, head, eyes and lids will move, the lips will not shape sounds; choose a "
+            "model with 'shapedirs'."
+        )
+    if not head.pose_basis.any():
+        found.append("The file has no pose correctives: an open jaw may look pinched at the corners of the mouth.")
+    return tuple(found)
 
 
 def _bases(values: dict[str, Any], count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -253,6 +318,8 @@ def _numbers(values: dict[str, Any], key: str, shape: tuple[int | None, ...], dt
     if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise TalkingEyesError(f"'{key}' has the shape {array.shape}, not ({wanted}).", _HINT)
+    if array.dtype.kind == "f" and np.issubdtype(dtype, np.integer) and not (array == np.floor(array)).all():
+        raise TalkingEyesError(f"'{key}' does not hold whole numbers.", _HINT)
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and np.isfinite(cast).all()):

@@ -21,6 +21,7 @@ from .standin_body import LID_MOTIONS, Body, build_body, lid_margin
 from .standin_cage import CONTACT, EYE, LID_MARGIN, MOUTH, NOSTRIL, VERMILION
 from .standin_character import IDENTITY_SHAPES, LEFT, MATERIALS, MILLIMETRE, RIGHT, Character, varied
 from .standin_eyes import eye_parts, landmark_pupil
+from .standin_fields import smoothstep
 from .standin_hair import brow_curve, brow_parts, hair_part, shirt_part
 from .standin_part import TRIANGLE, Part
 from .standin_teeth import mouth_parts
@@ -42,6 +43,9 @@ _BLUSH = (  # centre, radii (mm), strength
 _INNER_CORNER = EYE.points
 """Place of the eye's inner corner in a ring at full resolution."""
 _NOSTRIL_SHADE = 0.4
+_THROAT_SHADE = 0.75
+_LIPS_Z = 52.0
+"""Z of the lips, mm: the mouth's lining darkens with the way from there."""
 
 _BLUSH_COLOUR = np.array([0.12, 1.0, 0.85])
 """How much blush takes from red, green and blue."""
@@ -161,6 +165,8 @@ def _tint(body: Body, parts: list[Part]) -> np.ndarray:
         near = np.exp(-((np.linalg.norm(body.points - body.points[corner], axis=1) / 3.5) ** 2))
         tint -= 0.30 * near[:, None] * _BLUSH_COLOUR
         tint[body.ring_and_cap(NOSTRIL, side, 3)] *= _NOSTRIL_SHADE
+    throat = body.ring_and_cap(MOUTH, LEFT, 8)
+    tint[throat] *= 1 - _THROAT_SHADE * smoothstep(_LIPS_Z - body.points[throat, 2:], 6.0, 42.0)
     return np.concatenate([tint, *(np.ones_like(p.points) if p.tint is None else p.tint for p in parts)])
 
 

@@ -60,6 +60,8 @@ class Character:
     brow: float = 0.0
     lips: float = 0.0
     ears: float = 0.0
+    neck: float = 0.0
+    skull: float = 0.0
 
     @property
     def eye_centre(self) -> np.ndarray:
@@ -85,6 +87,8 @@ IDENTITY_SHAPES: dict[str, dict[str, float]] = {
     "slanted eyes": {"lid_tilt": 7.0},
     "low mouth": {"mouth_height": -2.5},
     "large ears": {"ears": 6.0},
+    "thick neck": {"neck": 6.0},
+    "tall skull": {"skull": 8.0},
 }
 """What each identity shape adds to the default character's numbers at a coefficient of 1."""
 

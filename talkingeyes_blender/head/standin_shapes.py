@@ -143,7 +143,7 @@ class Sculptor:
         contact = self.mouth[CONTACT]
         upper = np.where(UPPER[:, None], posed[contact], posed[contact[opposite]])
         lower = np.where(UPPER[:, None], posed[contact[opposite]], posed[contact])
-        shift = 0.42 * upper + 0.58 * lower - posed[contact]  # the upper lip comes down a little more than half-way
+        shift = 0.5 * (upper + lower) - posed[contact]
         handles = Handles(3)
         for ring in range(VERMILION, 8):
             numbers = self.mouth[ring]
@@ -170,12 +170,14 @@ class Sculptor:
     def _funnel(ring: int) -> tuple:
         gain = {3: 0.85, 4: 0.95, 8: 0.6}.get(ring, 1.0)
         part = np.where(UPPER, 4.2, -5.2) * HEIGHT**0.7
-        return -8.5 * COSINE * gain, part * gain, (6.5 - COSINE**2) * gain
+        return -8.5 * COSINE * gain, (part - 1.8 * COSINE**2) * gain, (6.5 - COSINE**2) * gain
 
     @staticmethod
     def _pucker(ring: int) -> tuple:
+        """The corners come in and down, so that the short line of the lips is straight, and the red turns outwards."""
         gain = {3: 0.9, 8: 0.6}.get(ring, 1.0)
-        return -11.5 * COSINE * gain, -0.8 * (1 - HEIGHT) * gain, (7.5 - 1.5 * COSINE**2) * gain
+        turned = {3: 1.5, 4: 1.3, CREST: 0.8}.get(ring, 0.0) * SINE
+        return -11.5 * COSINE * gain, turned - 3.0 * COSINE**2 * gain, (7.5 - 1.5 * COSINE**2) * gain
 
     @staticmethod
     def _sideways(ring: int) -> tuple:
@@ -315,8 +317,8 @@ class Sculptor:
         handles = Handles(3)
         for numbers, gain in zip(rings, outer, strict=True):
             handles.add(numbers, gain[:, None] * np.array([1.0, 4.0, -0.4]))
-        handles.add(self._grid((13, 4), (14, 4), (15, 4)), (1.0, 4.2, 0.6))
-        handles.add(self._grid((12, 3), (12, 4), (13, 3)), (0.0, 3.0, 0.9))
+        handles.add(self._grid((13, 4), (14, 4), (15, 4)), (1.0, 5.2, 0.9))
+        handles.add(self._grid((12, 3), (12, 4), (13, 3)), (0.0, 3.8, 1.6))
         lip = LEFT_SHARE * UPPER * HEIGHT
         for ring in range(1, 9):
             gain = {1: 0.9, 2: 0.8, 8: 0.5}.get(ring, 0.6)

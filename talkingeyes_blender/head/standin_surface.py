@@ -60,7 +60,7 @@ class Skin:
         c = self.character
         p = points * np.where(points[:, :1] < 0, MIRROR, 1.0)  # all pairs of shapes are seen from the left half
         pairs = _Pairs(p)
-        d = ellipsoid(p, (0, 48, -44), (71, 80, 89))
+        d = ellipsoid(p, (0, 48 + 0.5 * c.skull, -44), (71, 80 + 0.5 * c.skull, 89))
         d = smooth_union(d, ellipsoid(p, (0, -2, -10), (59, 58, 60)), 30)
         d = smooth_union(d, ellipsoid(p, (0, -36, 15), (40, 31, 38)), 26)
         d = smooth_union(d, ellipsoid(p, (0, -56 - c.chin, 29.5), (20.5 + 0.5 * c.jaw_width, 17, 19.5)), 24)
@@ -69,7 +69,7 @@ class Skin:
         jaw = (46.5 + c.jaw_width, -9, -41), (19 + c.jaw_width, -50 - 0.5 * c.chin, 15), 14, 15
         d = smooth_union(d, pairs(capsule, *jaw), 30)
         d = smooth_union(d, pairs(ellipsoid, (26, 47, 21 + c.brow), (27, 12, 22)), 20)
-        d = smooth_union(d, capsule(p, (0, -60, -52), (0, -215, -62), 33, 38), 44)
+        d = smooth_union(d, capsule(p, (0, -60, -52), (0, -215, -62), 33 + c.neck, 38 + c.neck), 44)
         d = smooth_union(d, ellipsoid(p, (0, -178, -61), (110, 44, 47)), 50)
         d = smooth_difference(d, pairs(ellipsoid, c.eye_centre + np.array((1, 3, 19)), (19, 16, 10)), 14)
         d = self._with_nose(d, p, pairs)

@@ -1,8 +1,9 @@
-"""Carrying expressions over from one head's basis to another's, by what they do to the face's landmarks.
+"""Carrying expressions over from one head's basis to another's, by what they do to named points of the face.
 
-Expression coefficients mean nothing outside of their own basis. What two heads share is 51 named points: for each of
-the source's expressions we look for the coefficients of the target that move its points alike. Closed lips come
-first: a mouth that the source shuts over an open jaw has to be shut on the target too.
+Expression coefficients mean nothing outside of their own basis. What two heads share is the points of `face_basis`:
+for each of the source's expressions we look once for the coefficients of the target that move its points alike, by
+ridge regression. That is linear and leaves errors of a millimetre, too much for lips that should touch; so
+`closure` corrects each frame afterwards, over the jaw as it then is.
 """
 
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -14,135 +15,152 @@ import numpy as np
 
 from ..errors import TalkingEyesError
 from .arkit import MOUTH_CLOSE_JAW_DEGREES
-from .landmarks import BROWS, COUNT, EYES, INNER_LIP, INNER_LIP_PAIRS, LID_PAIRS, MOUTH_CORNERS, NOSE, OUTER_LIP
-from .model import JAW, HeadModel
+from .closure import Closure
+from .face_basis import Hinge, LandmarkBasis
+from .landmarks import BROWS, CHEEKS, COUNT, EYES, INNER_LIP, INNER_LIP_PAIRS, LID_PAIRS, MOUTH_CORNERS, NOSE, OUTER_LIP
+from .landmarks import POINTS as POINT_COUNT
 from .rotation import matrix_from_axis_angle
-from .skinning import joint_transforms, pose_vertices
 
-_JAW = np.radians(MOUTH_CLOSE_JAW_DEGREES)
-_GAP_WEIGHT = 20.0
-"""Weight of the lips' gap over an open jaw, against 1 for a brow's place."""
-_ACROSS_WEIGHT = 0.5
-_REST_GAP_WEIGHT = 3.0
-_LID_GAP_WEIGHT = 3.0
+__all__ = ["Hinge", "LandmarkBasis", "Transfer", "solve_transfer"]
+
+# How far a point may be off, in metres on a head of the source's size. Lips and their corners carry speech and are
+# seen first; lids come next; a brow's or a cheek's place differs between two faces at rest by more than this anyhow,
+# and the nose says little. Only their ratios matter to the result; as weights they are one over the square.
+_TOLERANCES = (
+    (NOSE, 0.0021), (CHEEKS, 0.0020), (BROWS, 0.0015), (EYES, 0.00115), (OUTER_LIP, 0.0010), (INNER_LIP, 0.00075),
+    (MOUTH_CORNERS, 0.0006),
+)  # fmt: skip
+_GAP = 0.00008
+"""Tolerance of the lips' parting over an open jaw: mouthClose and its like exist for it."""
+_REST_GAP = 0.0005
+"""The same over a shut jaw, and of the lids': there the points' own places say nearly as much."""
+_ACROSS = 2.0
+"""Lips that miss each other sideways or in depth do not close either; but that may be off by so many times more."""
 _RIDGE = 3e-4
-"""Weight of the coefficients' size, against the square of what the target's strongest mode does to the landmarks: modes
-weaker than 2 % of it fade out. On FLAME's scale that is a misfit of about 0.3 mm, all points together."""
+"""Weight of the coefficients' size, against the square of what the target's strongest mode does to the points: modes
+weaker than 2 % of it fade out. A basis' weak modes are its noise, and would be asked for in standard deviations by the
+dozen to mend the last tenth of a millimetre. In proportion, so that it serves keys of any scale."""
+_SHUTS = 0.5
+"""An expression that shuts more than this part of an opening is one that shuts."""
 _STILL = 2e-5
-"""An expression that moves no landmark by more than this (metres) cannot be carried over by landmarks."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class LandmarkBasis:
-    """A head's expressions as its 51 'face' landmarks see them, in any frame and unit of length."""
-
-    points: np.ndarray
-    """(51, 3) the landmarks at rest."""
-    displacements: np.ndarray
-    """(51, 3, E) how a unit of each expression moves them."""
-    jaw: np.ndarray | None = None
-    """(51, 3, 4) what happens to the neighbourhood of each landmark when the jaw opens by MOUTH_CLOSE_JAW_DEGREES, or
-    None where no jaw is known: closure over an open jaw is then kept only as far as the shapes agree."""
-
-    def __post_init__(self) -> None:
-        expected = {"points": (COUNT, 3), "displacements": (COUNT, 3, np.shape(self.displacements)[-1])}
-        if self.jaw is not None:
-            expected["jaw"] = (COUNT, 3, 4)
-        for name, shape in expected.items():
-            array = np.asarray(getattr(self, name), np.float64)
-            if array.shape != shape or not np.isfinite(array).all():
-                raise TalkingEyesError(f"The landmarks' {name} are not {shape} finite numbers but {array.shape}.")
-            object.__setattr__(self, name, array)
-        if np.linalg.norm(self.points - self.points.mean(0)) == 0:
-            raise TalkingEyesError("The landmarks of the face all lie in one point.")
-
-    @classmethod
-    def from_head(cls, head: HeadModel) -> LandmarkBasis:
-        """The basis of a HeadModel, which must name its 'face' landmarks."""
-        if "face" not in head.landmarks:
-            raise TalkingEyesError(f"The head '{head.name}' has no landmarks, so no expression can be carried over.")
-        face = head.landmarks["face"]
-        points = head.vertices[face]
-        pose = np.zeros((5, 3))
-        pose[JAW, 0] = _JAW
-        jaw = np.einsum("kj,jab->kab", head.weights[face], joint_transforms(head, pose=pose))
-        # Pose correctives are not in the transforms: the landmark itself comes to where the whole skinning puts it.
-        jaw[:, :, 3] = pose_vertices(head, pose=pose)[face] - np.einsum("kab,kb->ka", jaw[:, :, :3], points)
-        return cls(points, head.expression_basis[face].astype(np.float64), jaw)
-
-
-def jaw_transforms(weights: np.ndarray, joint: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """``LandmarkBasis.jaw`` (51, 3, 4) of a rig, from the landmarks' skin weights (51,) to the jaw, its joint (3,) and
-    the axis (3,) about which it opens by the right hand (FLAME's +X, the subject's left)."""
-    axis = np.asarray(axis, np.float64)
-    turn = matrix_from_axis_angle(_JAW * axis / np.linalg.norm(axis))
-    moving = np.concatenate([turn, (joint - turn @ joint)[:, None]], 1)
-    return np.eye(3, 4) + np.asarray(weights, np.float64)[:, None, None] * (moving - np.eye(3, 4))
+"""An expression that moves no point by more than this (metres) cannot be carried over by points."""
+LIMIT = 3.0
+"""The largest coefficient that one whole expression of the source may ask for. FLAME's are standard deviations, and
+beyond three its faces leave what was ever scanned; keys of other rigs run to 1 and stay below by themselves."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Transfer:
-    """A linear map of expression coefficients, solved once for two heads."""
+    """What carries expression coefficients over, solved once for two heads."""
 
     matrix: np.ndarray
     """(Et, Es): a column for each expression of the source."""
     reached: np.ndarray
-    """(Es,) share of each source expression's landmark motion that the target makes, 0 to 1; 0 for one that moves no
-    landmark (a tongue)."""
+    """(Es,) share of each source expression's motion of the points that the target makes, 0 to 1; 0 for one that moves
+    none (a tongue)."""
+    visible: np.ndarray
+    """(Es,) whether a source expression moves any of the points."""
     scale: float
     """Size of the target over the source's."""
+    closure: Closure
 
-    def apply(self, expression: np.ndarray) -> np.ndarray:
-        """(T, Es) or (Es,) coefficients of the source to (T, Et) or (Et,) of the target, float32."""
-        expression = np.asarray(expression)
+    def apply(self, expression: np.ndarray, jaw: np.ndarray | None = None) -> np.ndarray:
+        """(T, Es) or (Es,) coefficients of the source to (T, Et) or (Et,) of the target, float32.
+
+        ``jaw`` (T, 3) or (3,) is the axis-angle rotation that both heads' jaws make meanwhile. With it lips and lids
+        are set right frame by frame: what is shut on the source is shut on the target. Without it the result is linear.
+        """
+        expression = np.asarray(expression, np.float64)
         if expression.ndim not in (1, 2) or expression.shape[-1] != self.matrix.shape[1]:
             raise TalkingEyesError(
                 f"The expression has the shape {expression.shape}; the transfer takes {self.matrix.shape[1]} values."
             )
-        return (expression @ self.matrix.T).astype(np.float32)
+        carried = expression @ self.matrix.T
+        if jaw is not None:
+            jaw = np.asarray(jaw, np.float64)
+            if jaw.shape != (*expression.shape[:-1], 3):
+                raise TalkingEyesError(f"The jaw has the shape {jaw.shape}, the expression {expression.shape}.")
+            rotations = matrix_from_axis_angle(np.atleast_2d(jaw))
+            carried = self.closure.corrected(np.atleast_2d(expression), np.atleast_2d(carried), rotations)
+            carried = carried.reshape(*expression.shape[:-1], len(self.matrix))
+        return carried.astype(np.float32)
 
 
-def solve_transfer(source: LandmarkBasis, target: LandmarkBasis, limit: float | None = 3.0) -> Transfer:
-    """Find the target's coefficients for each of the source's expressions, by ridge regression on the landmarks.
+def solve_transfer(source: LandmarkBasis, target: LandmarkBasis, limit: float | None = LIMIT) -> Transfer:
+    """Find the target's coefficients for each of the source's expressions, by ridge regression on the points.
 
-    ``source`` must be in the frame of a HeadModel (+Y up); ``target`` may lie in any: the two sets of points are
+    ``source`` must be in the frame of a HeadModel (+Y up); ``target`` may lie in any: the two sets of landmarks are
     aligned by rotation and scale first (Umeyama 1991). ``limit`` is the largest coefficient that one whole expression
-    may ask for (FLAME's are standard deviations); None sets none.
+    may ask for; None sets none.
     """
     if not target.displacements.shape[2]:
         raise TalkingEyesError("The target head has no expressions.", "Choose a head or a rig with expression keys.")
-    rotation, scale = _alignment(source.points, target.points)
-    up = rotation @ np.array([0.0, 1.0, 0.0])
-    wanted = scale * np.einsum("ab,kbe->kae", rotation, source.displacements)
-    turned = LandmarkBasis(scale * source.points @ rotation.T, wanted, _turned(source.jaw, rotation, scale))
-    weights = np.repeat(_weights(), 3)[:, None]
-    rows = [weights * target.displacements.reshape(3 * COUNT, -1)]
-    goals = [weights * wanted.reshape(3 * COUNT, -1)]
-    for gap_rows, gap_goals in _gap_rows(turned, target, up):
-        rows.append(gap_rows)
-        goals.append(gap_goals)
+    rotation, scale = _alignment(source.points[:COUNT], target.points[:COUNT])
+    source, target = source.turned(np.eye(3), scale), target.turned(rotation.T)
+    weights = np.repeat(_weights(scale), 3)[:, None]
+    flat_source, flat_target = (basis.displacements.reshape(3 * POINT_COUNT, -1) for basis in (source, target))
+    rows, goals = [weights * flat_target], [weights * flat_source]
     # The gaps' weights are for their goals, and must not make the coefficients smaller.
     strongest = np.linalg.norm(rows[0], 2)
     if strongest == 0:
         raise TalkingEyesError("The target's expressions move none of the face's landmarks.", "Check the landmarks.")
-    matrix = _ridge(np.concatenate(rows), np.concatenate(goals), _RIDGE * strongest**2, limit)
-    moved = np.linalg.norm(wanted.reshape(3 * COUNT, -1), axis=0)
-    missed = np.linalg.norm((target.displacements @ matrix - wanted).reshape(3 * COUNT, -1), axis=0)
-    still = np.linalg.norm(source.displacements, axis=1).max(0) <= _STILL
-    matrix[:, still] = 0
-    reached = np.where(still, 0, np.clip(1 - missed / np.maximum(moved, 1e-12), 0, 1))
-    return Transfer(matrix, reached, scale)
+    for gap_rows, gap_goals in _gap_rows(source, target, scale):
+        rows.append(gap_rows)
+        goals.append(gap_goals)
+    ridge = _RIDGE * strongest**2
+    matrix = _ridge(np.concatenate(rows), np.concatenate(goals), ridge, limit)
+    visible = np.linalg.norm(source.displacements, axis=1).max(0) > _STILL * scale
+    matrix[:, ~visible] = 0
+    stiffness = (weights * flat_target).T @ (weights * flat_target) + ridge * np.eye(len(matrix))
+    closure = Closure(source, target, stiffness, scale, limit)
+    reached = np.where(visible, _reached(closure, matrix), 0)
+    return Transfer(matrix, reached, visible, scale, closure)
 
 
-def _weights() -> np.ndarray:
-    weights = np.ones(COUNT)
-    weights[BROWS] = 1.0
-    weights[NOSE] = 0.7
-    weights[EYES] = 1.3
-    weights[OUTER_LIP] = 1.5
-    weights[INNER_LIP] = 2.0
-    weights[MOUTH_CORNERS] *= 1.5
-    return weights
+def _reached(closure: Closure, matrix: np.ndarray) -> np.ndarray:
+    """(Es,) share of each of the source's expressions that the target makes, as it would be written.
+
+    It is the part of its motion of the points. But of one that shuts lids, or lips over an open jaw, it is the part of
+    the opening that it shuts: that is what it is there for, and the way to it differs from face to face.
+    """
+    source, target = closure.source, closure.target
+    units = np.eye(matrix.shape[1])
+    still = np.broadcast_to(np.eye(3), (len(units), 3, 3))
+    carried = closure.corrected(units, matrix.T, still)
+    made = carried @ target.displacements.reshape(3 * POINT_COUNT, -1).T
+    asked = source.displacements.reshape(3 * POINT_COUNT, -1).T
+    missed = np.linalg.norm(made - asked, axis=1) / np.maximum(np.linalg.norm(asked, axis=1), 1e-12)
+    reached = 1 - missed
+    for pairs in LID_PAIRS.values():
+        shut, shut_target = (1 - _opening(basis.posed(e, still), pairs) / _opening(basis.points, pairs)
+                             for basis, e in ((source, units), (target, carried)))  # fmt: skip
+        reached = np.where(shut > _SHUTS, shut_target / np.maximum(shut, _SHUTS), reached)
+    if source.jaw is not None and target.jaw is not None:
+        turn = np.broadcast_to(matrix_from_axis_angle(np.radians([MOUTH_CLOSE_JAW_DEGREES, 0, 0])), still.shape)
+        carried = closure.corrected(units, matrix.T, turn)
+        shut, shut_target = (_undone(basis, basis.posed(e, turn), basis.posed(0 * e, turn))
+                             for basis, e in ((source, units), (target, carried)))  # fmt: skip
+        reached = np.where(shut > _SHUTS, shut_target / np.maximum(shut, _SHUTS), reached)
+    return np.clip(reached, 0, 1)
+
+
+def _opening(posed: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(...,) mean parting upwards, metres, of pairs of the points (..., 57, 3)."""
+    return (posed[..., pairs[:, 0], 1] - posed[..., pairs[:, 1], 1]).mean(-1)
+
+
+def _undone(basis: LandmarkBasis, posed: np.ndarray, opened: np.ndarray) -> np.ndarray:
+    """(T,) the share of the lips' opening by the jaw that expressions undo."""
+    rest = _opening(basis.points, INNER_LIP_PAIRS)
+    wide = _opening(opened, INNER_LIP_PAIRS) - rest
+    return 1 - (_opening(posed, INNER_LIP_PAIRS) - rest) / np.maximum(wide, 1e-9)
+
+
+def _weights(scale: float) -> np.ndarray:
+    tolerance = np.zeros(POINT_COUNT)
+    for points, metres in _TOLERANCES:
+        tolerance[points] = metres
+    return 1 / (scale * tolerance)
 
 
 def _alignment(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
@@ -153,46 +171,41 @@ def _alignment(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, floa
     return (u * signs) @ vt, float((values * signs).sum() / (a**2).sum())
 
 
-def _turned(jaw: np.ndarray | None, rotation: np.ndarray, scale: float) -> np.ndarray | None:
-    if jaw is None:
-        return None
-    return np.concatenate([rotation @ jaw[:, :, :3] @ rotation.T, scale * (rotation @ jaw[:, :, 3:])], -1)
-
-
-def _gap_rows(source: LandmarkBasis, target: LandmarkBasis, up: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weighted rows and goals for how expressions open and close lips and lids; both heads in the target's frame."""
+def _gap_rows(source: LandmarkBasis, target: LandmarkBasis, scale: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weighted rows and goals for how expressions open and close lips and lids; both heads in one frame, +Y up."""
     lids = np.concatenate([LID_PAIRS["left"], LID_PAIRS["right"]])
-    lid_rows, lid_goals = (_LID_GAP_WEIGHT * _partings(basis, lids, up)[1] for basis in (target, source))
-    rows, goals = (_partings(basis, INNER_LIP_PAIRS, up)[1] for basis in (target, source))
-    found = [(lid_rows, lid_goals)]
+    lid_rows, lid_goals = (_partings(basis, lids)[1] for basis in (target, source))
+    rows, goals = (_partings(basis, INNER_LIP_PAIRS)[1] for basis in (target, source))
+    found = [(lid_rows / _REST_GAP, lid_goals / _REST_GAP)]
     if source.jaw is not None and target.jaw is not None:
-        opened_source, jaw_goals = _partings(source, INNER_LIP_PAIRS, up, jaw=True)
-        opened_target, jaw_rows = _partings(target, INNER_LIP_PAIRS, up, jaw=True)
+        turn = matrix_from_axis_angle(np.radians([[MOUTH_CLOSE_JAW_DEGREES, 0, 0]]))
+        opened_source, jaw_goals = _partings(source, INNER_LIP_PAIRS, turn)
+        opened_target, jaw_rows = _partings(target, INNER_LIP_PAIRS, turn)
         # A jaw is carried over as a rotation, whatever the face's proportions: what undoes half of the parting that
         # the source's jaw makes has to undo half of the target's, be it larger, smaller or further back.
         pairs = len(INNER_LIP_PAIRS)
         undone = np.maximum(-jaw_goals[:pairs] / np.maximum(opened_source[:pairs, None], 1e-9), 0)
         difference = np.tile(undone, (3, 1)) * (opened_source - opened_target)[:, None]
-        found.append((_GAP_WEIGHT * jaw_rows, _GAP_WEIGHT * (jaw_goals + difference)))
+        found.append((jaw_rows / _GAP, (jaw_goals + difference) / _GAP))
         goals = goals + difference
-    return [*found, (_REST_GAP_WEIGHT * rows, _REST_GAP_WEIGHT * goals)]
+    found.append((rows / _REST_GAP, goals / _REST_GAP))
+    return [(rows / scale, goals / scale) for rows, goals in found]
 
 
 def _partings(
-    basis: LandmarkBasis, pairs: np.ndarray, up: np.ndarray, jaw: bool = False
+    basis: LandmarkBasis, pairs: np.ndarray, jaw: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far the jaw parts each pair (3 P,), and what each expression adds to that (3 P, E).
+    """How far the jaw (1, 3, 3) parts each pair (3 P,), and what each expression adds to that (3 P, E).
 
-    First along ``up``; then, of less weight, in the two directions across, for lips that miss each other do not close.
+    First upwards; then, of less weight, across and in depth.
     """
     displacements = basis.displacements
     opened = np.zeros((len(pairs), 3))
-    if jaw:
-        moved = np.einsum("kab,kb->ka", basis.jaw[:, :, :3], basis.points) + basis.jaw[:, :, 3] - basis.points
+    if jaw is not None:
+        moved = basis.jaw.moved(basis.points, jaw)[0] - basis.points
         opened = moved[pairs[:, 0]] - moved[pairs[:, 1]]
-        displacements = np.einsum("kab,kbe->kae", basis.jaw[:, :, :3], displacements)
-    across = np.linalg.svd(up[None])[2][1:]
-    directions = np.concatenate([up[None], _ACROSS_WEIGHT * across])
+        displacements = np.einsum("kab,kbe->kae", basis.jaw.turns(jaw)[0], displacements)
+    directions = np.array([[0, 1.0, 0], [1 / _ACROSS, 0, 0], [0, 0, 1 / _ACROSS]])
     parted = displacements[pairs[:, 0]] - displacements[pairs[:, 1]]
     return (directions @ opened.T).ravel(), np.einsum("da,pae->dpe", directions, parted).reshape(3 * len(pairs), -1)
 

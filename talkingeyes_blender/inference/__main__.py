@@ -1,10 +1,15 @@
-"""``python -m talkingeyes_blender.inference``: sound files to motion files, without Blender."""
+"""``python -m talkingeyes_blender.inference``: sound files to motion files, without Blender.
+
+Started by ``accelerate launch`` or ``torchrun`` in several processes, on one machine or many, each takes its part of
+the files and the card of its number.
+"""
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +21,19 @@ from .audio import read_audio
 from .generator import DEVICES, GenerationSettings, Generator
 from .settings import GAZE_MODES
 
+ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf")
+"""Of the files that are looked for in folders; files that are named may have any."""
+
 
 def parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(
         prog="python -m talkingeyes_blender.inference",
         description="Make facial motion, with gaze, head and blinks, from speech: NAME.npz for each sound file.",
     )
-    out.add_argument("audio", nargs="+", type=Path, help="sound files, of any format that libsndfile reads")
+    out.add_argument(
+        "audio", nargs="+", type=Path, help="sound files, of any format that libsndfile reads, or folders of them"
+    )
+    out.add_argument("--resume", action="store_true", help="leave out the files whose motions are there already")
     out.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the .npz files go; made if absent")
     out.add_argument("--seed", type=int, default=0, help="of the first take; the next takes have the next seeds")
     out.add_argument("--takes", type=int, default=1, metavar="K", help="motions a file: NAME.npz, NAME.take2.npz, ...")
@@ -44,26 +55,80 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = GenerationSettings(options.blink_rate, options.gaze, options.temperature, options.top_k)
         _make_folder(options.out)
-        generator = Generator(options.weights, options.device)
+        sounds = find_sounds(options.audio)
+        number, processes, device = share(options.device)
+        generator = Generator(options.weights, device)
     except TalkingEyesError as error:
         print(error, file=sys.stderr)
         return 1
-    failed, written = 0, set()
-    with tqdm(total=len(options.audio), unit="file", bar_format="{l_bar}{bar}| [{elapsed}<{remaining}]") as bar:
-        for number, path in enumerate(options.audio):
+    plans, failed = _plans(sounds, options.out, options.takes)
+    # Dealt out before what is done is left out: each process must come to the same dealing at any time.
+    mine = plans[number::processes]
+    if options.resume:
+        mine = [plan for plan in mine if not all(target.is_file() for target in plan[1])]
+    if number == 0:
+        for fault in failed:
+            tqdm.write(fault, file=sys.stderr)
+    with tqdm(total=len(mine), unit="file", bar_format="{l_bar}{bar}| [{elapsed}<{remaining}]") as bar:
+        for done, (path, targets) in enumerate(mine):
             try:
-                targets = [_target(options.out, path, take) for take in range(1, options.takes + 1)]
-                if not written.isdisjoint(targets):
-                    raise TalkingEyesError(
-                        f"The motion of {path} would replace that of an earlier file of this name.", "Rename the sound."
-                    )
-                written.update(targets)
-                _one_file(generator, path, targets, options.seed, settings, bar, number)
+                targets[0].parent.mkdir(parents=True, exist_ok=True)
+                _one_file(generator, path, targets, options.seed, settings, bar, done)
             except (TalkingEyesError, OSError) as error:
-                failed += 1
+                failed.append(str(error))
                 tqdm.write(str(error), file=sys.stderr)
-            _advance(bar, number + 1.0, "")
+            _advance(bar, done + 1.0, "")
     return 1 if failed else 0
+
+
+def find_sounds(given: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Sound files, each with its place under the output folder, without ending; folders are looked through.
+
+    The order is the same in each process: the longest files first, so that none is left with a long one at the end.
+
+    Raises:
+        TalkingEyesError: a folder holds no sound.
+    """
+    found = []
+    for path in given:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+            if not inside:
+                raise TalkingEyesError(f"The folder {path} holds no sound files.", f"Looked for {', '.join(ENDINGS)}.")
+            found += [(file, file.relative_to(path).with_suffix("")) for file in inside]
+        else:
+            found.append((path, Path(path.stem)))
+    if len(found) == len(given):
+        return found
+    return sorted(found, key=lambda pair: (-pair[0].stat().st_size if pair[0].is_file() else 0, pair[0]))
+
+
+def share(device: str) -> tuple[int, int, str]:
+    """This process's number, how many there are, and its device, as torch's launchers tell them in the environment."""
+    number, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1 and device in ("auto", "cuda"):
+        import torch
+
+        if torch.cuda.is_available():
+            device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+    return number, processes, device
+
+
+def _plans(
+    sounds: Sequence[tuple[Path, Path]], folder: Path, takes: int
+) -> tuple[list[tuple[Path, list[Path]]], list[str]]:
+    """Each sound with the files that its takes go to; and what is wrong with the sounds that are left out."""
+    plans, faults, taken = [], [], set()
+    for path, place in sounds:
+        targets = [_target(folder / place, take) for take in range(1, takes + 1)]
+        if not taken.isdisjoint(targets):
+            faults.append(
+                f"The motion of {path} would replace that of an earlier file of this name. Rename the sound."
+            )
+            continue
+        taken.update(targets)
+        plans.append((path, targets))
+    return plans, faults
 
 
 def _one_file(
@@ -86,8 +151,8 @@ def _one_file(
         motion.save(target)
 
 
-def _target(folder: Path, audio: Path, take: int) -> Path:
-    return folder / (f"{audio.stem}.npz" if take == 1 else f"{audio.stem}.take{take}.npz")
+def _target(place: Path, take: int) -> Path:
+    return place.with_name(f"{place.name}.npz" if take == 1 else f"{place.name}.take{take}.npz")
 
 
 def _make_folder(folder: Path) -> None:

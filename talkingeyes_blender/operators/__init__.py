@@ -10,6 +10,7 @@ from . import (
     add_standin,
     build_flame,
     cancel_job,
+    choose_take,
     clear_takes,
     fit_playback,
     fit_rig,
@@ -17,8 +18,10 @@ from . import (
     import_audio,
     make_lids,
     open_preferences,
+    remove_take,
     resample_gaze,
     rig_mesh,
+    set_up,
 )
 
 CLASSES = (
@@ -30,8 +33,11 @@ CLASSES = (
     *make_lids.CLASSES,
     *generate.CLASSES,
     *resample_gaze.CLASSES,
+    *choose_take.CLASSES,
+    *remove_take.CLASSES,
     *clear_takes.CLASSES,
     *fit_playback.CLASSES,
     *cancel_job.CLASSES,
     *open_preferences.CLASSES,
+    *set_up.CLASSES,
 )

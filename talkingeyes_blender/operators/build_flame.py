@@ -23,11 +23,13 @@ class BuildFlame(bpy.types.Operator, ImportHelper):
         from ..head.reading import read_head
 
         try:
-            rig = add_head(context, read_head(self.filepath))
+            head = read_head(self.filepath)
+            rig = add_head(context, head)
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"'{rig.name}' is the head now.")
+        said = " ".join((f"'{rig.name}' is the head now.", *head.warnings))
+        self.report({"WARNING" if head.warnings else "INFO"}, said)
         return {"FINISHED"}
 
 

@@ -63,7 +63,7 @@ class GeneratePlan:
         from ..rig.channels import Parts, Strengths
         from ..rig.curves import write_take
         from ..rig.find import find_rig
-        from ..rig.retarget import motion_for_rig
+        from ..rig.retarget import motion_for_rig, report_for_rig
         from ..rig.strips import find_sound, timing
 
         strip = self.strip
@@ -83,12 +83,15 @@ class GeneratePlan:
             parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
             strengths=Strengths(**self.strengths),
             seed=motion.seed,
+            keep_previous=scene.talkingeyes.keep_takes,
             settings={"strip": strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
         )
         memory.remember(take, motion)
         scene.talkingeyes.gaze_seed = motion.seed
         scene.sync_mode = "AUDIO_SYNC"
-        return " ".join((f"{motion.duration:.1f} s of motion were written to '{rig.name}'.", *take.warnings))
+        report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
+        cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
+        return " ".join((f"{motion.duration:.1f} s of motion were written to '{rig.name}'.", *take.warnings, *cannot))
 
 
 CLASSES = (Generate,)

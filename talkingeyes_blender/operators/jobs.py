@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import logging
+import os
 from typing import TYPE_CHECKING, Protocol
 
 import bpy
@@ -70,10 +71,25 @@ def worker(context: bpy.types.Context) -> Worker:
     from ..worker.client import Worker
 
     chosen = preferences.read(context)
-    if _worker is None or (_worker.python, _worker.idle) != (chosen.python, chosen.idle_seconds):
+    python = chosen.python or own_python()
+    if _worker is None or (_worker.python, _worker.idle) != (python, chosen.idle_seconds):
         close()
-        _worker = Worker(chosen.python, preferences.log_folder(), chosen.idle_seconds)
+        _worker = Worker(python, preferences.log_folder(), chosen.idle_seconds)
     return _worker
+
+
+def has_run() -> bool:
+    """Whether a worker has come up since Blender was started."""
+    return _worker is not None and _worker.hello is not None
+
+
+def own_python() -> str:
+    """Return the Python of the environment that Set Up made, or '' where there is none that works."""
+    from ..worker.environment import python_in, status
+    from ..worker.interpreters import VARIABLE
+
+    folder = preferences.data_folder() / "environment"
+    return str(python_in(folder)) if status(folder).ready and not os.environ.get(VARIABLE) else ""
 
 
 @atexit.register

@@ -74,6 +74,23 @@ def take_of(context: bpy.types.Context) -> Take:
     return take
 
 
+def takes_of(context: bpy.types.Context) -> list[Take]:
+    """Return all takes of the head."""
+    from ..rig.takes import takes
+
+    return takes(head_of(context))
+
+
+def take_named(rig: HeadRig, identity: str) -> Take:
+    """Return the head's take of that id; raise TalkingEyesError if it is gone."""
+    from ..rig.takes import takes
+
+    for take in takes(rig):
+        if take.id == identity:
+            return take
+    raise TalkingEyesError(f"'{rig.name}' has no such take any more.", "Choose another one.")
+
+
 def why_no_take(context: bpy.types.Context) -> str | None:
     try:
         take_of(context)

@@ -3,6 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from . import sidebar
+from . import preferences, sidebar
 
-CLASSES = (*sidebar.CLASSES,)
+CLASSES = (*preferences.CLASSES, *sidebar.CLASSES)

@@ -3,13 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import textwrap
-
 import bpy
 
 from ..operators import subject
 from ..operators.fit_playback import fits
 from ..operators.generate import Generate
+from .set_up import draw_first_run
+from .text import lines
 
 
 class Tab:
@@ -24,6 +24,7 @@ class SpeechPanel(Tab, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
+        draw_first_run(layout, context)
         _choose_strip(layout, context)
         _choose_head(layout, context)
         layout.separator()
@@ -32,6 +33,29 @@ class SpeechPanel(Tab, bpy.types.Panel):
         else:
             _actions(layout, context)
             _note(layout, context)
+
+
+class TakesPanel(Tab, bpy.types.Panel):
+    bl_idname = "TALKINGEYES_PT_takes"
+    bl_parent_id = "TALKINGEYES_PT_speech"
+    bl_label = "Takes"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return subject.why_no_take(context) is None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        column = layout.column(align=True)
+        for take in subject.takes_of(context):
+            row = column.row(align=True)
+            gaze = "" if take.gaze_seed == take.seed else f", gaze {take.gaze_seed}"
+            icon = "RADIOBUT_ON" if take.active else "RADIOBUT_OFF"
+            row.operator(
+                "talkingeyes.choose_take", text=f"{take.number}: seed {take.seed}{gaze}", icon=icon, depress=take.active
+            ).take = take.id
+            row.operator("talkingeyes.remove_take", text="", icon="X").take = take.id
+        layout.prop(context.scene.talkingeyes, "keep_takes")
 
 
 class PartsPanel(Tab, bpy.types.Panel):
@@ -70,7 +94,7 @@ class RigPanel(Tab, bpy.types.Panel):
             ("ERROR", report.warnings),
         ):
             for text in texts:
-                _lines(column, context, str(text), icon)
+                lines(column, context, str(text), icon)
         if report.lacks("lids"):
             self.layout.operator("talkingeyes.make_lids")
         if any(found.part == "identity" for found in report.found):
@@ -165,24 +189,15 @@ def _note(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if not job.note:
         return
     box = layout.box()
-    _lines(box, context, job.note, job.note_icon)
+    lines(box, context, job.note, job.note_icon)
     if job.note_mend:
         box.operator(job.note_mend)
 
 
 def _warning(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) -> bpy.types.UILayout:
     box = layout.box()
-    _lines(box, context, text, "ERROR")
+    lines(box, context, text, "ERROR")
     return box
 
 
-def _lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
-    """Draw a sentence in as many lines as the sidebar's width asks for."""
-    pixels = 7.0 * context.preferences.system.ui_scale
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    for i, line in enumerate(textwrap.wrap(text, max(16, int((context.region.width - 70) / pixels)))):
-        column.label(text=line, icon="NONE" if i else icon)
-
-
-CLASSES = (SpeechPanel, PartsPanel, EyesPanel, RigPanel, WorkerPanel)
+CLASSES = (SpeechPanel, TakesPanel, PartsPanel, EyesPanel, RigPanel, WorkerPanel)

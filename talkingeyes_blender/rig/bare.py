@@ -58,6 +58,8 @@ def rig_bare_mesh(context: bpy.types.Context, mesh: bpy.types.Object, head: Head
     and lid keys are added where the mesh has none by these names. Joints lie where this face has them. If anything
     fails, the mesh is as it was before.
     """
+    if context.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
     _refuse(context, mesh, head)
     points = basis_points(mesh)
     placement = place_head(points, head)
@@ -67,8 +69,6 @@ def rig_bare_mesh(context: bpy.types.Context, mesh: bpy.types.Object, head: Head
     parent, inverse = _parenting(mesh)
     undo = _Undo(mesh)
     try:
-        if context.mode != "OBJECT":
-            bpy.ops.object.mode_set(mode="OBJECT")
         collection = mesh.users_collection[0]
         armature = add_armature(
             context,

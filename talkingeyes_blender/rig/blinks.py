@@ -5,53 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..head.landmarks import EYE_CORNERS, LID_PAIRS
+from ..head.blink_expressions import blink_by_expressions
 from .head_rig import HeadRig
 from .landmark_basis import landmark_basis
 
-_LID_ERROR, _FACE_ERROR = 0.0003, 0.001
-"""Metres: how closely lids must meet, and how still all other landmarks must keep."""
-_COEFFICIENTS = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Sizes of expression coefficients to try, the least first: a rig's keys run to 1, FLAME's are standard deviations."""
-_SHUT = 0.12
-"""Lids whose opening has shrunk to this part count as shut."""
-_EYE_DISTANCE = 0.0634
-"""Metres between the eyes of FLAME's template."""
-_STILL_OPEN = 0.4
-"""A rig whose lids stay open by more than this part cannot blink by its expressions."""
-
 
 def blink_expressions(rig: HeadRig) -> np.ndarray | None:
-    """(E, 2) coefficients that shut the left and the right lids, or None where the rig's expressions cannot.
-
-    Ridge regression on the landmarks: the lids' points meet, all others stay where they are, and coefficients are the
-    smallest that do it.
-    """
-    read = landmark_basis(rig)
-    if read is None or read.displacements.shape[2] == 0:
-        return None
-    count = read.displacements.shape[2]
-    basis = read.displacements.transpose(0, 2, 1)  # (51, E, 3)
-    middles = [read.points[EYE_CORNERS[side]].mean(0) for side in ("left", "right")]
-    size = np.linalg.norm(middles[0] - middles[1]) / _EYE_DISTANCE
-    found = []
-    for side in ("left", "right"):
-        upper, lower = LID_PAIRS[side].T
-        opening = read.points[upper] - read.points[lower]
-        # Where on the eye the lids meet is for the rig's own shapes to say.
-        still = np.setdiff1d(np.arange(len(basis)), [*upper, *lower])
-        # A head in other units than metres has other errors.
-        rows = np.concatenate([(basis[upper] - basis[lower]) / _LID_ERROR, basis[still] / _FACE_ERROR]) / size
-        goals = np.concatenate([-opening / (_LID_ERROR * size), np.zeros((len(still), 3))])
-        rows = rows.transpose(0, 2, 1).reshape(-1, count)
-        goal = rows.T @ goals.ravel()
-        for coefficient in _COEFFICIENTS:
-            solved = np.linalg.solve(rows.T @ rows + np.eye(count) / coefficient**2, goal)
-            moved = read.points + read.displacements @ solved
-            left = np.linalg.norm(moved[upper] - moved[lower], axis=1).sum() / np.linalg.norm(opening, axis=1).sum()
-            if left < _SHUT:
-                break
-        if left > _STILL_OPEN:
-            return None
-        found.append(solved)
-    return np.stack(found, 1)
+    """(E, 2) coefficients that shut the left and the right lids, or None where the rig's expressions cannot."""
+    basis = landmark_basis(rig)
+    return None if basis is None else blink_by_expressions(basis)

@@ -10,9 +10,11 @@ import bpy
 import numpy as np
 
 from ..errors import TalkingEyesError
-from ..head.arkit import STANDIN
+from ..head.arkit import EXPRESSIONS, STANDIN
+from ..head.face_basis import LandmarkBasis
 from ..head.standin import load_standin
-from ..head.transfer import LandmarkBasis, Transfer, solve_transfer
+from ..head.transfer import Transfer, solve_transfer
+from ..head.transfer_report import TransferReport, transfer_report
 from ..motion import Motion
 from .find import find_rig
 from .head_rig import HEAD_MODEL_PROPERTY, HeadRig
@@ -20,44 +22,75 @@ from .landmark_basis import landmark_basis
 
 log = logging.getLogger(__name__)
 
+_KEPT = 16
 _solved: dict[str, Transfer] = {}
-"""Transfers of this session, by the content of both bases."""
+"""The last transfers of this session, by the content of both bases: a rig of one identity is solved once."""
 
 
 def motion_for_rig(rig: HeadRig, motion: Motion, source: LandmarkBasis | None = None) -> Motion:
     """The motion with its expressions in the rig's basis; everything else as it is.
 
     A motion of the rig's own head model is returned unchanged. Others are carried over by landmarks, from the bundled
-    stand-in, from another head of that model in the file, or from ``source``. On a rig whose expressions or landmarks
-    are not known the motion comes back without expressions; the rig's report says so.
+    stand-in, from another head of that model in the file, or from ``source``; lips and lids that it shuts are shut on
+    the rig. On a rig whose expressions or landmarks are not known the motion comes back without expressions; the rig's
+    report says so.
     """
     if not rig.expressions:
         return motion.replace(expression=np.zeros((motion.frames, 0)), head_model=rig.head_model)
     if motion.head_model == rig.head_model:
         return motion
-    target = landmark_basis(rig)
-    if target is None:
+    transfer = transfer_to_rig(rig, motion.head_model, source)
+    if transfer is None:
         log.warning("no landmarks on '%s': expressions are left out", rig.name)
         return motion.replace(expression=np.zeros((motion.frames, 0)), head_model=rig.head_model)
-    transfer = _transfer(source or _source(rig, motion.head_model), target)
     if motion.expression.shape[1] != transfer.matrix.shape[1]:
         raise TalkingEyesError(
             f"The motion has {motion.expression.shape[1]} expressions, its head model '{motion.head_model}' has "
             f"{transfer.matrix.shape[1]}.",
             "The motion was made by another version; generate it again.",
         )
-    return motion.replace(expression=transfer.apply(motion.expression), head_model=rig.head_model)
+    return motion.replace(expression=transfer.apply(motion.expression, motion.jaw), head_model=rig.head_model)
+
+
+def transfer_to_rig(rig: HeadRig, head_model: str, source: LandmarkBasis | None = None) -> Transfer | None:
+    """What carries expressions of ``head_model`` to the rig, or None where the rig's landmarks are not known.
+
+    Raises TalkingEyesError where nothing in the file is of that head model, and no ``source`` is given.
+    """
+    target = landmark_basis(rig)
+    return None if target is None else _transfer(source or _source(rig, head_model), target)
+
+
+def report_for_rig(rig: HeadRig, head_model: str = STANDIN) -> TransferReport | None:
+    """How well the rig can make the expressions of ``head_model``, or None where they are its own or none are made."""
+    if not rig.expressions or rig.head_model == head_model:
+        return None
+    transfer = transfer_to_rig(rig, head_model)
+    if transfer is None:
+        return None
+    return transfer_report(transfer, EXPRESSIONS if head_model == STANDIN else ())
 
 
 def _transfer(source: LandmarkBasis, target: LandmarkBasis) -> Transfer:
+    key = _content(source, target)
+    transfer = _solved.pop(key, None)
+    if transfer is None:
+        transfer = solve_transfer(source, target)
+        log.info("expressions carried over by landmarks, %.0f %% of their motion", 100 * transfer.reached.mean())
+    # Put last again: the first is the one that was not asked for longest.
+    _solved[key] = transfer
+    while len(_solved) > _KEPT:
+        del _solved[next(iter(_solved))]
+    return transfer
+
+
+def _content(*bases: LandmarkBasis) -> str:
     digest = hashlib.sha256()
-    for array in (source.points, source.displacements, source.jaw, target.points, target.displacements, target.jaw):
-        digest.update(b"-" if array is None else array.tobytes())
-    key = digest.hexdigest()
-    if key not in _solved:
-        _solved[key] = solve_transfer(source, target)
-        log.info("expressions carried over by landmarks, %.0f %% of their motion", 100 * _solved[key].reached.mean())
-    return _solved[key]
+    for basis in bases:
+        hinge = (None,) if basis.jaw is None else (basis.jaw.share, basis.jaw.joint, basis.jaw.correctives)
+        for array in (basis.points, basis.displacements, *hinge):
+            digest.update(b"-" if array is None else f"{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def _source(rig: HeadRig, identity: str) -> LandmarkBasis:

@@ -135,6 +135,43 @@ def choose_take(rig: HeadRig, take: Take) -> None:
         owner.update_tag()
 
 
+def remove_take(rig: HeadRig, take: Take) -> None:
+    """Remove one take; if it played, the newest other one that lies at the same time plays instead.
+
+    The last one goes as by ``clear``.
+    """
+    refuse_tweak_mode(rig)
+    others = takes(rig)
+    take = next((other for other in others if other.id == take.id), take)  # it may play by now, or not any more
+    others = [other for other in others if other.id != take.id]
+    if not others:
+        clear(rig)
+        return
+    removed: dict[str, Any] = {}
+    for owner in owners(rig):
+        for clip in list(clips(owner)):
+            if clip.record["id"] == take.id:
+                removed = clip.record
+                drop(clip)
+    if removed and removed["number"] < others[0].number:
+        _hand_down(rig, removed, others[0])
+    at_the_same_time = [other for other in others if other.start <= take.end and take.start <= other.end]
+    if take.active and at_the_same_time and not any(other.active for other in at_the_same_time):
+        choose_take(rig, at_the_same_time[-1])
+    for owner in owners(rig):
+        owner.update_tag()
+
+
+def _hand_down(rig: HeadRig, removed: Mapping[str, Any], heir: Take) -> None:
+    """Let the take that is now the oldest remember the rig as it was before any of ours."""
+    for action in {clip.strip.action for owner in owners(rig) for clip in clips(owner) if clip.record["id"] == heir.id}:
+        record = read_record(action)
+        pairs = zip(record["before"], removed["before"], strict=False)
+        record["before"] = [newer | older for newer, older in pairs]
+        record["sliders"] = record.get("sliders", {}) | removed.get("sliders", {})
+        action[TAKE_PROPERTY] = json.dumps(record)
+
+
 def clear(rig: HeadRig) -> int:
     """Remove all our takes from a rig, put what they moved back to where it was, and return how many there were.
 

@@ -93,6 +93,10 @@ class SpeechToGazeStage:
     given the true past."""
     own_passes: int = 3
     """Passes in parallel by which that prediction is approached."""
+    gaze_trains_head: bool = False
+    """Let the gaze's losses reach the head VAE through the predicted head, as Eqs. 9 and 15 have it (the paper's head
+    breaks down without L_reg, a term of the gaze alone: Table VI). The head's latent then tells of the gaze too, by
+    which gaze gets its variety where it takes the nearest code. Without it the head is trained by its own losses."""
 
 
 @dataclasses.dataclass(frozen=True)

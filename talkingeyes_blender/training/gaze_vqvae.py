@@ -98,7 +98,7 @@ class GazeVQVAETraining:
             made_all.append(made[valid])
             true_all.append(eyes[valid])
         self._curves = {
-            f"{name}, degrees": tuple(np.degrees(motion[0, :, axis].cpu().numpy()) for motion in (made, eyes))
+            f"{name}, degrees": tuple(np.degrees(motion[0, :, axis].detach().cpu().numpy()) for motion in (made, eyes))
             for name, axis in (("to the left", 1), ("down", 0))
         }
         use = torch.bincount(torch.cat(seen), minlength=model.config.codes).double()

@@ -95,8 +95,8 @@ class SpeechToGazeTraining:
         if c.own_past:
             chosen = Chance(batch["chance"], 1)
             past, past_codes = self._own_past(speech, made_head.float(), past, past_codes, present, chosen)
-        # Eq. 9 takes the predicted head; its own losses train it, not the gaze's.
-        features, hidden = gaze(speech, made_head.float().detach(), past, past_codes, present)
+        seen_head = made_head.float() if c.gaze_trains_head else made_head.float().detach()
+        features, hidden = gaze(speech, seen_head, past, past_codes, present)
         features = features.float()
         quantised, codes = self.vqvae.quantise(features)
         made_eyes = self.vqvae.decode(quantised).float()
@@ -138,18 +138,10 @@ class SpeechToGazeTraining:
         self, speech: Tensor, head: Tensor, past: Tensor, past_codes: Tensor, present: Tensor,
         chance: Chance,
     ) -> tuple[Tensor, Tensor]:
-        """Give a share of the sequences their own prediction as the past, as the paper's autoregression has it.
-
-        The roll-out is approached by passes in parallel: the first knows no past, each next one the prediction of the
-        one before. So nothing of the truth leaks into it, and a decoder that repeats its past, which is nearly right
-        where the past is true, has nothing to repeat.
-        """
-        gaze, mean = self.networks["gaze_decoder"], self.vqvae.mean
-        own, own_codes = mean.expand_as(past), torch.zeros_like(past_codes)
-        for _ in range(self.config.own_passes):
-            features, _ = gaze(speech, head, own, own_codes, present)
-            quantised, codes = self.vqvae.quantise(features.float())
-            own, own_codes = self.vqvae.decode(quantised).float(), F.embedding(codes, self.vqvae.codebook)
+        """Give a share of the sequences their own prediction as the past, as the paper's autoregression has it."""
+        own, own_codes = own_prediction(
+            self.networks["gaze_decoder"], self.vqvae, speech, head, self.config.own_passes, present
+        )
         chosen = chance.uniform(1, 1, like=past) < self.config.own_past
         return torch.where(chosen, own, past), torch.where(chosen, own_codes, past_codes)
 
@@ -175,7 +167,7 @@ class SpeechToGazeTraining:
             return float(np.degrees(torch.stack(deviations).mean().item()))
 
         self._curves = {
-            f"{name}, degrees": (np.degrees(made[0, :, axis].cpu().numpy()), np.degrees(true[0, :, axis].cpu().numpy()))
+            f"{name}, degrees": tuple(np.degrees(motion[0, :, axis].detach().cpu().numpy()) for motion in (made, true))
             for name, made, true, axis in (
                 ("gaze to the left", sampled if self.config.likelihood else nearest, batch["eyes"], 1),
                 ("gaze down", sampled if self.config.likelihood else nearest, batch["eyes"], 0),
@@ -204,3 +196,22 @@ class SpeechToGazeTraining:
     def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Made and real gaze and head of one clip of the last validation, in degrees."""
         return self._curves
+
+
+@torch.no_grad()
+def own_prediction(
+    decoder: GazeDecoder, vqvae: GazeVQVAE, speech: Tensor, head: Tensor, passes: int, present: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What a decoder makes of speech (B, T, S) and head (B, T, 3) by its own past: motion, and features of its codes.
+
+    The roll-out is approached by passes in parallel: the first knows no past, each next one the prediction of the one
+    before. So nothing of the truth leaks into it, and a decoder that repeats its past, which is nearly right where the
+    past is true, has nothing to repeat.
+    """
+    own = vqvae.mean.expand(*speech.shape[:2], -1)
+    codes = own.new_zeros(*speech.shape[:2], vqvae.config.code_dim)
+    for _ in range(passes):
+        features, _ = decoder(speech, head, own, codes, present)
+        quantised, numbers = vqvae.quantise(features.float())
+        own, codes = vqvae.decode(quantised).float(), F.embedding(numbers, vqvae.codebook)
+    return own, codes

@@ -41,7 +41,7 @@ class WorkerProcess:
                     stderr=errors,
                     cwd=tempfile.gettempdir(),  # a folder that is in use cannot be removed on Windows
                     env=interpreters.environment(python),
-                    **_own_group(),
+                    **own_group(),
                 )
             except OSError as error:
                 raise TalkingEyesError(f"The Python '{python}' cannot be started ({error.strerror}).") from error
@@ -79,17 +79,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it and whatever it started."""
-        if os.name == "posix":
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._popen.pid, signal.SIGKILL)
-        elif self._popen.poll() is None:
-            subprocess.run(
-                ["taskkill", "/F", "/T", "/PID", str(self._popen.pid)],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-                creationflags=subprocess.CREATE_NO_WINDOW,
-            )
+        end_group(self._popen)
 
     def close(self) -> None:
         """Kill it and let go of its pipes."""
@@ -114,9 +104,24 @@ class WorkerProcess:
             return f"was ended by signal {-code}"
 
 
-def _own_group() -> dict[str, object]:
+def own_group() -> dict[str, object]:
     """A process group of its own, so that it can be ended with its children; on Windows no console window either."""
     if os.name == "posix":
         return {"start_new_session": True}
     below_normal, new_group = subprocess.BELOW_NORMAL_PRIORITY_CLASS, subprocess.CREATE_NEW_PROCESS_GROUP
     return {"creationflags": subprocess.CREATE_NO_WINDOW | below_normal | new_group}
+
+
+def end_group(process: subprocess.Popen) -> None:
+    """End a process that was started with ``own_group``, and whatever it started."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.poll() is None:
+        subprocess.run(
+            ["taskkill", "/F", "/T", "/PID", str(process.pid)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            creationflags=subprocess.CREATE_NO_WINDOW,
+        )

@@ -38,6 +38,14 @@ def _threads(options: argparse.Namespace) -> None:
         torch.set_num_threads(options.threads)
 
 
+def _sound_data(folder: Path) -> None:
+    """Refuse a dataset with faults, as training does; what was found sound before is not read again."""
+    from ..check_data import refuse_faults
+    from ..dataset import Dataset
+
+    refuse_faults(Dataset(folder))
+
+
 def _say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
@@ -72,6 +80,7 @@ def _correlation(options: argparse.Namespace) -> int:
 
     _threads(options)
     chosen = setting(options.setting)
+    _sound_data(options.data)
     dataset = shared_dataset(options.data, chosen)
     for channel in ("head", "eyes") if options.channel == "both" else (options.channel,):
         config = dataclasses.replace(chosen.correlation_of(channel, options.seed), decoupled=options.decoupled)
@@ -155,6 +164,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     _threads(options)
     tables = chosen_tables(options.table)
     if not options.report_only:
+        _sound_data(options.data)
         with _helpers(options):
             reproduce(
                 options.data, options.out, setting(options.setting), tables, options.seeds, device=options.device,

@@ -60,12 +60,15 @@ def _codes(channel: str, number: int) -> Callable[[Context], Prepared]:
 
 def _ours(codes: str, **changes) -> Callable[[Context], Prepared]:
     def prepare(c: Context) -> Prepared:
-        given = {name: value(c.setting) if callable(value) else value for name, value in changes.items()}
-        config = c.setting.stage_two_of(c.seed, **given)
-        stage = SpeechToGazeTraining(c.dataset, config, load_vqvae(c.checkpoint(codes)), c.device)
-        return stage, config.loop
+        config = c.setting.stage_two_of(c.seed, **changes)
+        return SpeechToGazeTraining(c.dataset, config, load_vqvae(c.checkpoint(codes)), c.device), config.loop
 
     return prepare
+
+
+def _sampled(c: Context) -> Prepared:
+    config = c.setting.sampled_of(c.seed)
+    return SpeechToGazeTraining(c.dataset, config, load_vqvae(c.checkpoint("codes-1024")), c.device), config.loop
 
 
 def _variant(head: str, gaze: str) -> Callable[[Context], Prepared]:
@@ -100,9 +103,7 @@ COMPONENTS = {
         Component("codes-1024", _codes("eyes", 0)),
         Component("full", _ours("codes-1024"), ("codes-1024",)),
         Component("gaze-vae", _variant("vae", "vae")),
-        Component(
-            "sampled", _ours("codes-1024", likelihood=lambda setting: setting.likelihood), ("codes-1024",)
-        ),
+        Component("sampled", _sampled, ("codes-1024",)),
         Component("codes-head", _codes("head", 0)),
         Component("head-vqvae", _variant("vqvae", "vqvae"), ("codes-1024", "codes-head")),
         Component("no-velocity", _ours("codes-1024", velocity_head=0.0, velocity_eyes=0.0), ("codes-1024",)),
@@ -118,13 +119,16 @@ COMPONENTS = {
 
 CORRELATIONS = {"head": "correlation-head", "eyes": "correlation-eyes"}
 UNTRAINED = ("mean", "random", "similar")
+SHARED = {"likelihood": "sampled"}
+"""Rows that are another use of a training: the likelihood's network with the nearest code."""
 
 
 def components_of(row: str) -> list[str]:
     """What a row needs trained, in order; the correlation networks are among it."""
     wanted = list(CORRELATIONS.values())
     if row not in UNTRAINED:
-        wanted += [*COMPONENTS[row].needs, row]
+        name = SHARED.get(row, row)
+        wanted += [*COMPONENTS[name].needs, name]
     return wanted
 
 
@@ -137,8 +141,9 @@ def method_of(row: str, context: Context) -> Method:
         return Random(train)
     if row == "similar":
         return SimilarSample(train)
-    codes = {"head_vqvae" if need == "codes-head" else "gaze_vqvae": need for need in COMPONENTS[row].needs}
+    name = SHARED.get(row, row)
+    codes = {"head_vqvae" if need == "codes-head" else "gaze_vqvae": need for need in COMPONENTS[name].needs}
     return load_cascade(
-        row, context.checkpoint(row), sampled=row == "sampled", device=context.device,
-        **{name: context.checkpoint(need) for name, need in codes.items()},
+        row, context.checkpoint(name), sampled=row == "sampled", device=context.device,
+        **{key: context.checkpoint(need) for key, need in codes.items()},
     )  # fmt: skip

@@ -16,6 +16,10 @@ from .correlation import CorrelationConfig
 from .correlation_training import CorrelationStage
 from .gaze_vae import GazeVAEConfig
 
+_WINDOW = HeadVAEConfig().window
+"""Frames between the knots of a VAE's latent: with the whole window it is one code for all frames, as in the paper. The
+starter recipe spreads it, because a single code is hardly used."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -28,8 +32,6 @@ class Setting:
     """Stage two as in the paper; rows change one thing of it."""
     correlation: CorrelationStage
     gaze_vae: GazeVAEConfig
-    likelihood: float
-    """Weight of the true code's likelihood in the row with sampled codes."""
     sequences: int
     """Training sequences that are used; 0 for all."""
     clips: int
@@ -51,6 +53,15 @@ class Setting:
             self.stage_two, loop=dataclasses.replace(self.stage_two.loop, seed=seed), **changes
         )
 
+    def sampled_of(self, seed: int) -> SpeechToGazeStage:
+        """Stage two as the shipped weights have it, for codes that are drawn: a likelihood of the true code, the code
+        before as the past, a part of the likelihood for jumps, and the squared errors of the eyes turned down."""
+        return self.stage_two_of(
+            seed, gaze=dataclasses.replace(self.stage_two.gaze, past="code", jumps=self.codes[0]), likelihood=1.0,
+            reconstruction_eyes=0.1, velocity_eyes=0.1, regularity=0.05, past_noise=0.05, own_past=0.0,
+            gaze_trains_head=False,
+        )  # fmt: skip
+
     def head_decoder(self) -> GazeDecoderConfig:
         return dataclasses.replace(self.stage_two.gaze, channels=3)
 
@@ -69,40 +80,44 @@ def _small() -> Setting:
         vqvae=GazeVQVAEStage(
             model=GazeVQVAEConfig(dim=96, layers=2, hidden=192, code_dim=code),
             loop=LoopConfig(
-                steps=1200, batch=16, frames=125, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
-                betas=(0.9, 0.98), validate_every=300,
+                steps=1000, batch=16, frames=125, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
+                betas=(0.9, 0.98), validate_every=250, save_every=100,
             ),
         ),
         stage_two=SpeechToGazeStage(
             encoder=MelEncoderConfig(dim=speech),
-            head=HeadVAEConfig(speech_dim=speech, dim=96, layers=2, hidden=192, latent=32),
+            head=HeadVAEConfig(speech_dim=speech, dim=96, layers=2, hidden=192, latent=32, knot_every=_WINDOW),
             gaze=GazeDecoderConfig(speech_dim=speech, code_dim=code, dim=128, layers=2, hidden=256),
+            own_past=1.0,
+            own_passes=2,
+            gaze_trains_head=True,
             loop=LoopConfig(
-                steps=600, batch=12, frames=250, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
-                betas=(0.9, 0.98), validate_every=200,
+                steps=500, batch=12, frames=250, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
+                betas=(0.9, 0.98), validate_every=200, save_every=100,
             ),
         ),
         correlation=CorrelationStage(
             loop=LoopConfig(
                 steps=600, batch=24, learning_rate=1e-3, warmup=50, final_rate=0.05, weight_decay=0.05, ema=0.98,
-                betas=(0.9, 0.98), validate_every=200,
+                betas=(0.9, 0.98), validate_every=200, save_every=100,
             )
         ),
-        gaze_vae=GazeVAEConfig(speech_dim=speech, dim=96, layers=2, hidden=192, latent=32),
-        likelihood=1.0, sequences=500, clips=24, takes=8, frames=250,
+        gaze_vae=GazeVAEConfig(speech_dim=speech, dim=96, layers=2, hidden=192, latent=32, knot_every=_WINDOW),
+        sequences=500, clips=24, takes=8, frames=250,
     )  # fmt: skip
 
 
 def _full() -> Setting:
     """The paper's sizes and its 100 epochs; for a GPU."""
     stage_two = recipes.paper("speech-to-gaze")
-    encoder = stage_two.encoder
-    width = stage_two.gaze.speech_dim
-    long = dataclasses.replace(stage_two.loop, bf16=True)
+    stage_two = dataclasses.replace(
+        stage_two, loop=dataclasses.replace(stage_two.loop, bf16=True), own_past=1.0,
+        gaze_trains_head=True, head=dataclasses.replace(stage_two.head, knot_every=_WINDOW),
+    )  # fmt: skip
     return Setting(
         name="full",
         vqvae=recipes.paper("gaze-vqvae"),
-        stage_two=dataclasses.replace(stage_two, encoder=encoder, loop=long),
+        stage_two=stage_two,
         correlation=CorrelationStage(
             model=CorrelationConfig(dim=128),
             loop=LoopConfig(
@@ -110,8 +125,8 @@ def _full() -> Setting:
                 betas=(0.9, 0.98), validate_every=250,
             ),
         ),
-        gaze_vae=GazeVAEConfig(speech_dim=width),
-        likelihood=1.0, sequences=0, clips=200, takes=10, frames=250,
+        gaze_vae=GazeVAEConfig(speech_dim=stage_two.gaze.speech_dim, knot_every=_WINDOW),
+        sequences=0, clips=200, takes=10, frames=250,
     )  # fmt: skip
 
 

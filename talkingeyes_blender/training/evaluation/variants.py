@@ -25,6 +25,7 @@ from ..batches import Crops, statistics
 from ..config import SpeechToGazeStage
 from ..dataset import Dataset
 from ..loop import plain, read_checkpoint
+from ..speech_to_gaze import own_prediction
 from .gaze_vae import GazeVAE, GazeVAEConfig
 
 KINDS = ("vae", "vqvae")
@@ -40,6 +41,9 @@ class VariantStage:
     gaze: str = "vae"
     gaze_vae: GazeVAEConfig = GazeVAEConfig()
     head_decoder: GazeDecoderConfig = GazeDecoderConfig(channels=3)
+    head_noise: float = 0.05
+    """Noise on the head's true past, as a share of its deviation. Its codes are drawn by their likelihood, which is
+    that of the next code after a true past; the gaze's past is as ``base`` has it."""
     head_likelihood: float = 1.0
     """Weight of the head codes' cross-entropy. A head of codes has no latent to draw, and the paper does not say where
     its diversity comes from: here its codes are drawn by their likelihood, which must be learned."""
@@ -98,7 +102,8 @@ class VariantTraining:
         weight = valid[..., None].float()
         head = batch["head"] - (batch["head"] * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
         made_head, terms = self._head(speech, head, valid, generator)
-        made_eyes, more = self._gaze(speech, made_head.detach(), batch["eyes"], valid, generator)
+        seen_head = made_head if base.gaze_trains_head else made_head.detach()
+        made_eyes, more = self._gaze(speech, seen_head, batch["eyes"], valid, generator)
         terms |= more
         for name, made, true, scale in (
             ("head", made_head, head, self.head_scale),
@@ -121,8 +126,9 @@ class VariantTraining:
             made, mean, log_variance = self.networks["head_vae"](head, speech, valid, noise)
             return made.float(), {"kl_head": losses.kl_divergence(mean.float(), log_variance.float())}
         decoder, vqvae = self.networks["head_decoder"], self.frozen["head"]
+        nothing = torch.zeros_like(head)  # what is to be made is no condition
         made, features, hidden, codes, true_codes = self._coded(
-            decoder, vqvae, speech, torch.zeros_like(head), head, valid, generator  # what is to be made is no condition
+            decoder, vqvae, speech, nothing, head, valid, generator, self.config.head_noise, 0.0
         )
         terms = {"regularity_head": losses.regularity(features, F.embedding(codes, vqvae.codebook), valid)}
         if self.config.head_likelihood:
@@ -138,19 +144,25 @@ class VariantTraining:
             made, mean, log_variance = self.networks["gaze_vae"](eyes, speech, head, valid, noise)
             return made.float(), {"kl_eyes": losses.kl_divergence(mean.float(), log_variance.float())}
         decoder, vqvae = self.networks["gaze_decoder"], self.frozen["gaze"]
-        made, features, _, codes, _ = self._coded(decoder, vqvae, speech, head, eyes, valid, generator)
+        made, features, _, codes, _ = self._coded(
+            decoder, vqvae, speech, head, eyes, valid, generator, self.config.base.past_noise, self.config.base.own_past
+        )
         return made, {"regularity_eyes": losses.regularity(features, F.embedding(codes, vqvae.codebook), valid)}
 
     def _coded(
         self, decoder: GazeDecoder, vqvae: GazeVQVAE, speech: Tensor, head: Tensor, motion: Tensor, valid: Tensor,
-        generator: torch.Generator,
+        generator: torch.Generator, noise: float, own: float,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        """Eqs. 9 and 10 with the true past: motion, features, hidden state, chosen codes, true codes."""
+        """Eqs. 9 and 10: motion, features, hidden state, chosen codes, true codes."""
         with torch.no_grad(), torch.autocast(motion.device.type, enabled=False):
             true_codes = vqvae.nearest(vqvae.encode(motion, valid))
-        noise = self.config.base.past_noise * decoder.eyes_scale
-        past = motion + noise * torch.randn(motion.shape, generator=generator).to(motion)
-        features, hidden = decoder(speech, head, past, F.embedding(true_codes, vqvae.codebook))
+        past = motion + noise * decoder.eyes_scale * torch.randn(motion.shape, generator=generator).to(motion)
+        past_codes = F.embedding(true_codes, vqvae.codebook)
+        if own:
+            made = own_prediction(decoder, vqvae, speech, head, self.config.base.own_passes)
+            chosen = (torch.rand(len(past), 1, 1, generator=generator) < own).to(past.device)
+            past, past_codes = torch.where(chosen, made[0], past), torch.where(chosen, made[1], past_codes)
+        features, hidden = decoder(speech, head, past, past_codes)
         features = features.float()
         quantised, codes = vqvae.quantise(features)
         return vqvae.decode(quantised).float(), features, hidden, codes, true_codes

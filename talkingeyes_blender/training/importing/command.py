@@ -35,11 +35,15 @@ def main(arguments: list[str]) -> int:
         raise TalkingEyesError("Bare arrays need a mapping file.", "docs/data.md shows one: --mapping FILE.json.")
     pattern = options.subject or (mapping or {}).get("subject", "")
     _refuse_another_basis(options.out, head_model)
-    subjects, failed = _described(options.out), []
+    subjects, failed, names = _described(options.out), [], {}
     from tqdm import tqdm
 
     for name, read in tqdm(_tracks(options, mapping), unit="clip", desc="import", disable=not sys.stderr.isatty()):
         identity = _identity(name)
+        if names.setdefault(identity, name) != name:
+            failed.append(name)
+            tqdm.write(f"{name}: it would be stored under the name of '{names[identity]}'. Rename it.", file=sys.stderr)
+            continue
         if subjects.get(identity) and is_complete(options.out, identity):
             continue
         try:

@@ -1,0 +1,55 @@
+"""The add-on's page in Blender's preferences."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bpy
+
+from .. import preferences
+from .set_up import draw_set_up
+
+
+class TalkingEyesPreferences(bpy.types.AddonPreferences):
+    bl_idname = preferences.__package__
+
+    python: bpy.props.StringProperty(
+        name="Python",
+        description="A Python, or an environment's folder, with torch, scipy, soundfile and safetensors."
+        " Empty: TALKINGEYES_PYTHON, Blender's own, or the first on the search path that has them",
+        subtype="FILE_PATH",
+    )
+    device: bpy.props.EnumProperty(
+        name="Device", description="Where the models run", items=preferences.DEVICES, default="auto"
+    )
+    weights: bpy.props.StringProperty(
+        name="Weights",
+        description="Folder of a weight bundle of your own. Empty: the bundle that comes with the add-on",
+        subtype="DIR_PATH",
+    )
+    wheels: bpy.props.StringProperty(
+        name="Wheels",
+        description="For Set Up without a network: a folder that holds the wheels of torch, numpy, scipy, soundfile,"
+        " safetensors and what they need",
+        subtype="DIR_PATH",
+    )
+    idle_minutes: bpy.props.FloatProperty(
+        name="Keep Models Loaded",
+        description="Minutes without a generation after which the worker ends and gives its memory back",
+        default=5.0,
+        min=0.1,
+        soft_max=60.0,
+    )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        draw_set_up(layout, context)
+        for name in ("python", "device", "weights", "wheels", "idle_minutes"):
+            layout.prop(self, name)
+        row = layout.row()
+        row.alignment = "RIGHT"
+        opening = row.operator("wm.path_open", text="Open the Worker's Log Folder", icon="TEXT")
+        opening.filepath = str(preferences.log_folder())
+
+
+CLASSES = (TalkingEyesPreferences,)
