@@ -148,8 +148,10 @@ class FaceTraining:
             both = (shut & said_shut).sum()
             jaw, true_jaw = made[..., -3][valid], true[..., -3][valid]
             self._curves = {
-                "jaw, degrees": tuple(np.degrees(motion[0, :, -3].cpu().numpy()) for motion in (made, true)),
-                "lip gap, mm": tuple(lip_gap(self._points(motion[:1]))[0].cpu().numpy() for motion in (made, true)),
+                "jaw, degrees": tuple(np.degrees(motion[0, :, -3].detach().cpu().numpy()) for motion in (made, true)),
+                "lip gap, mm": tuple(
+                    lip_gap(self._points(motion[:1]))[0].detach().cpu().numpy() for motion in (made, true)
+                ),
             }
             figures.append({
                 **terms,

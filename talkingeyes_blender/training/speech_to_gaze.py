@@ -167,7 +167,7 @@ class SpeechToGazeTraining:
             return float(np.degrees(torch.stack(deviations).mean().item()))
 
         self._curves = {
-            f"{name}, degrees": (np.degrees(made[0, :, axis].cpu().numpy()), np.degrees(true[0, :, axis].cpu().numpy()))
+            f"{name}, degrees": tuple(np.degrees(motion[0, :, axis].detach().cpu().numpy()) for motion in (made, true))
             for name, made, true, axis in (
                 ("gaze to the left", sampled if self.config.likelihood else nearest, batch["eyes"], 1),
                 ("gaze down", sampled if self.config.likelihood else nearest, batch["eyes"], 0),
