@@ -69,7 +69,7 @@ class Crops:
 
     def __init__(
         self, dataset: Dataset, frames: int, *, sound: bool = True, augmenter: Augmenter | None = None,
-        memory: float = 2e9,
+        memory: float = 4e9,
     ) -> None:  # fmt: skip
         if not len(dataset):
             raise TalkingEyesError(

@@ -168,7 +168,7 @@ def with_encoder(config, encoder):
 
 
 def starter(stage: str, frames_of_model: dict | None = None):
-    """The recipe of the shipped weights: small networks, made on a CPU in about an hour a core."""
+    """The recipe of the shipped weights: small networks, made on a CPU in about two hours a core."""
     if stage == "gaze-vqvae":
         return GazeVQVAEStage(
             model=GazeVQVAEConfig(dim=128, layers=2, hidden=256, code_dim=32),
@@ -199,7 +199,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
             encoder=MelEncoderConfig(dim=192),
             face=FaceDecoderConfig(speech_dim=192),
             loop=LoopConfig(
-                steps=4500, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
+                steps=13000, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
                 ema=0.998, bf16=True, betas=(0.9, 0.98),
             ),
             speaker_style=False,
