@@ -72,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--encoder", metavar="DIR", help="wav2vec 2.0 to start from: a folder in transformers' layout"
             )
+            command.add_argument(
+                "--cache-features", type=Path, metavar="DIR",
+                help="keep what the encoder's frozen front end hears in this folder; needs --no-augment",
+            )  # fmt: skip
         command.add_argument("--no-augment", action="store_true", help="hear the recordings as they are")
         command.add_argument("--threads", type=int, default=0, help="CPU threads of torch")
         if stage == "face":
@@ -122,7 +126,10 @@ def _train(options: argparse.Namespace) -> int:
     augmenter = None
     if options.stage != "gaze-vqvae" and not options.no_augment:
         augmenter = Augmenter(stage_config.loop.seed, _voices(dataset))
-    stage = _stage(options, stage_config, dataset, augmenter)
+    cache = None
+    if getattr(options, "cache_features", None):
+        cache = _speech_cache(options, encoder, stage_config.frozen, dataset, accelerator)
+    stage = _stage(options, stage_config, dataset, augmenter, cache)
     if encoder is not None:
         stage.networks["face_encoder" if options.stage == "face" else "gaze_encoder"].load_state_dict(
             encoder.state_dict()
@@ -142,7 +149,21 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _stage(options: argparse.Namespace, stage_config, dataset, augmenter):
+def _speech_cache(options: argparse.Namespace, encoder, frozen: tuple[str, ...], dataset, accelerator):
+    """The kept features, all of them made; of several processes the first one makes them."""
+    from .speech_cache import SpeechCache
+
+    cache = SpeechCache(options.cache_features, encoder if encoder is None else encoder.to(options.device), frozen)
+    if accelerator.is_main_process:
+        parts = [dataset.split(name) for name in ("train", "validation")]
+        with tqdm(total=sum(map(len, parts)), unit="sequence", desc="speech features", leave=False) as bar:
+            for part in parts:
+                cache.fill(part, lambda _done: bar.update())
+    accelerator.wait_for_everyone()
+    return cache
+
+
+def _stage(options: argparse.Namespace, stage_config, dataset, augmenter, cache=None):
     if options.stage == "gaze-vqvae":
         from .gaze_vqvae import GazeVQVAETraining
 
@@ -152,13 +173,13 @@ def _stage(options: argparse.Namespace, stage_config, dataset, augmenter):
         from .speech_to_gaze import SpeechToGazeTraining
 
         networks, _ = load_networks(options.out / "gaze-vqvae" / "best.pt")
-        return SpeechToGazeTraining(dataset, stage_config, networks["gaze_vqvae"], options.device, augmenter)
+        return SpeechToGazeTraining(dataset, stage_config, networks["gaze_vqvae"], options.device, augmenter, cache)
     from ..head.reading import read_head
     from ..head.standin import load_standin
     from .face import FaceTraining
 
     head = read_head(options.head) if options.head else load_standin()
-    return FaceTraining(dataset, stage_config, head, options.device, augmenter)
+    return FaceTraining(dataset, stage_config, head, options.device, augmenter, cache)
 
 
 def _voices(dataset, count: int = 60) -> list[np.ndarray]:

@@ -185,7 +185,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
             head=HeadVAEConfig(speech_dim=96, dim=128, layers=2, hidden=256, latent=32),
             gaze=GazeDecoderConfig(speech_dim=96, code_dim=32, dim=192, layers=3, hidden=384, past="code", jumps=1024),
             loop=LoopConfig(
-                steps=900, batch=12, frames=250, learning_rate=6e-4, warmup=100, final_rate=0.05, ema=0.998, bf16=True,
+                steps=3000, batch=12, frames=250, learning_rate=6e-4, warmup=100, final_rate=0.05, ema=0.998, bf16=True,
                 betas=(0.9, 0.98),
             ),
             reconstruction_eyes=0.1,
