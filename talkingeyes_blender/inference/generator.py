@@ -24,6 +24,7 @@ from .gaze_decoder import CodeSampler
 from .settings import GenerationSettings
 from .silence import mouth_gain, rest_where_silent
 from .speech_encoder import RATE, SpeechEncoder, frame_count
+from .streaming import Causality, Stream
 
 __all__ = ["DEVICES", "GenerationSettings", "Generator", "pick_device"]
 
@@ -117,7 +118,7 @@ class Generator:
         the number of takes and, once in about a million draws, decide for another code.
         """
         settings = settings.with_defaults(self.bundle.generation)
-        takes = [_Streams(seed) for seed in seeds]
+        takes = [Streams(seed) for seed in seeds]
         groups = [takes[first : first + _TAKES_AT_ONCE] for first in range(0, len(takes), _TAKES_AT_ONCE)]
         cost = len(takes) * _COSTS["head"] + sum(_cost_of_gaze(len(group)) for group in groups)
         phases = _Phases(progress, self._cost_of_speech(clip, face=True) + cost)
@@ -148,11 +149,25 @@ class Generator:
                 "Choose the sound, and the trim, that the motion was generated from.",
             )
         settings = dataclasses.replace(settings.with_defaults(self.bundle.generation), gaze="sample")
-        streams = _Streams(seed)
+        streams = Streams(seed)
         phases = _Phases(progress, self._cost_of_speech(clip, face=False) + _cost_of_gaze(1))
         heard = self._hear(clip, phases)
         head = torch.from_numpy(motion.head)[None].to(self.device)
         return motion.replace(eyes=self._gaze(heard, head, [streams], settings, phases)[0]).checked()
+
+    def stream(
+        self,
+        seed: int,
+        settings: GenerationSettings = GenerationSettings(),
+        causality: Causality = Causality(),
+    ) -> Stream:
+        """Begin a speech that comes in by and by: push blocks of samples, get blocks of motion.
+
+        Raises:
+            TalkingEyesError: the bundle's encoder cannot hear a clip in parts.
+        """
+        settings = settings.with_defaults(self.bundle.generation)
+        return Stream(self.bundle, self.device, Streams(seed), settings, causality)
 
     # -- the phases
 
@@ -190,7 +205,7 @@ class Generator:
         heard.face = rest_where_silent(_array(face[0]), mouth_gain(clip.samples), self.bundle.head_model)
 
     def _takes(
-        self, clip: AudioClip, heard: _Heard, takes: list[_Streams], settings: GenerationSettings, phases: _Phases
+        self, clip: AudioClip, heard: _Heard, takes: list[Streams], settings: GenerationSettings, phases: _Phases
     ) -> list[Motion]:
         speech = heard.gaze_features.expand(len(takes), -1, -1)
         with phases.phase("Moving the head", len(takes) * _COSTS["head"], clip.frames) as tick:
@@ -212,7 +227,7 @@ class Generator:
         ]
 
     def _gaze(
-        self, heard: _Heard, head: Tensor, takes: list[_Streams], settings: GenerationSettings, phases: _Phases
+        self, heard: _Heard, head: Tensor, takes: list[Streams], settings: GenerationSettings, phases: _Phases
     ) -> np.ndarray:
         """Eyes (K, T, 6) for heads (K, T, 3)."""
         sampler = None
@@ -249,7 +264,7 @@ class _Heard:
         return sum(t.nbytes for t in tensors) + (0 if self.face is None else self.face.nbytes)
 
 
-class _Streams:
+class Streams:
     """Independent sources of chance from one seed, so that another seed for one of them leaves the others alone."""
 
     def __init__(self, seed: int) -> None:

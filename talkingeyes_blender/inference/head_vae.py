@@ -125,3 +125,58 @@ class HeadVAE(nn.Module):
         if falls:
             ramp[frames - edge :] *= slope.flip(0)
         return ramp
+
+
+class HeadSteps:
+    """Head motion while speech goes on coming in: ``generate``'s windows and latents, of which only the past is known.
+
+    Each call decodes the windows that are open anew, with the speech heard so far. What comes out of it differs from
+    the call before also where motion was given away already; that difference is carried on and fades, so that the head
+    does not jump.
+    """
+
+    def __init__(self, vae: HeadVAE, generator: torch.Generator) -> None:
+        self._vae, self._generator = vae, generator
+        self._open: list[tuple[int, Tensor]] = []
+        """First frame and latent of the windows that reach the present."""
+        self._next = 0
+        self._given: Tensor | None = None
+        """(1, C): the last frame that was given away."""
+
+    @torch.inference_mode()
+    def __call__(self, speech: Tensor, low: int, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Motion (1, count, C) of the frames from ``first`` on, and (1, n, C) of those after, which may yet change.
+
+        ``speech`` (1, m, S) holds the frames from ``low`` on, up to the last one heard.
+        """
+        c, last = self._vae.config, low + speech.shape[1]
+        hop = c.window - c.overlap
+        while self._next < last:
+            latent = torch.randn(1, c.latent, generator=self._generator).to(speech)
+            self._open.append((self._next, latent))
+            self._next += hop
+        self._open = [(start, latent) for start, latent in self._open if start + c.window > first - 1]
+        begin = max(0, first - 1)
+        total, weight = speech.new_zeros(1, last - begin, c.channels), speech.new_zeros(last - begin, 1)
+        for start, latent in self._open:
+            end = min(start + c.window, last)
+            decoded = self._vae.decode(latent, speech[:, start - low : end - low])
+            ramp = self._vae._ramp(c.window, rises=start > 0, falls=True, like=speech)[: end - start]
+            at = max(begin, start)
+            total[:, at - begin : end - begin] += (ramp * decoded)[:, at - start :]
+            weight[at - begin : end - begin] += ramp[at - start :]
+        motion = total / weight
+        if self._given is not None:
+            left = _FADE ** torch.arange(1, last - first + 1, device=speech.device)[:, None]
+            motion = motion[:, 1:] + (self._given - motion[:, 0])[:, None] * left
+        self._given = motion[:, count - 1]
+        return motion[:, :count], motion[:, count:]
+
+    @property
+    def reach(self) -> int:
+        """The first frame whose speech may still be needed."""
+        return self._open[0][0] if self._open else 0
+
+
+_FADE = 0.85
+"""Share of a correction that is left a frame later: a third of it after a quarter of a second."""
