@@ -29,6 +29,8 @@ class FaceDecoderConfig:
     radius: int = 2
     """Frames of speech to each side of a frame that it attends to; 0 is FaceFormer's alignment mask."""
     dropout: float = 0.1
+    shut: int = 0
+    """Width of the part that says from speech alone whether the lips are shut; 0 has none, as in the papers."""
 
 
 class FaceDecoder(nn.Module):
@@ -50,6 +52,16 @@ class FaceDecoder(nn.Module):
         self.out = nn.Linear(c.dim, width)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        if c.shut:
+            self.shut = nn.Sequential(nn.Linear(c.speech_dim, c.shut), nn.GELU(), nn.Linear(c.shut, 1))
+
+    def lips_shut(self, speech: Tensor) -> Tensor:
+        """Logits (B, T) of the lips being shut, from speech (B, T, S). Ours.
+
+        A regression hedges: where a /p/ is uncertain it leaves the lips ajar, which is right for no sound. Whether they
+        are shut is a yes or a no, and is decided as one.
+        """
+        return self.shut(speech)[..., 0]
 
     def set_statistics(self, mean: Tensor, scale: Tensor) -> None:
         """Mean and standard deviation (E + 3,) of the training motion, by which motion is normalised inside."""

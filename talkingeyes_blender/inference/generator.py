@@ -126,6 +126,13 @@ class Generator:
         self._make_face(clip, heard, phases)
         return [motion for group in groups for motion in self._takes(clip, heard, group, settings, phases)]
 
+    def face(self, clip: AudioClip, progress: Progress | None = None) -> np.ndarray:
+        """Expression and jaw alone, (T, E + 3), as in ``generate``."""
+        phases = _Phases(progress, self._cost_of_speech(clip, face=True) + 1e-9)
+        heard = self._hear(clip, phases)
+        self._make_face(clip, heard, phases)
+        return heard.face.copy()
+
     def resample_gaze(
         self,
         clip: AudioClip,

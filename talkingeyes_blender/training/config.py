@@ -110,6 +110,8 @@ class FaceStage:
     """Weight of Eq. 3 on the head model's face landmarks, in millimetres."""
     closure: float = 0.0
     """Weight of the lip gap's error, in millimetres."""
+    shut: float = 0.0
+    """Weight of the cross-entropy of the lips being shut, for a decoder that says so (``face.shut``)."""
     speaker_style: bool = True
     """A row of B (Eq. 1) for each training speaker; without, one manner for all. The add-on speaks in their mean."""
     coefficients: float = 0.0
@@ -196,14 +198,15 @@ def starter(stage: str, frames_of_model: dict | None = None):
         )
     if stage == "face":
         return FaceStage(
-            encoder=MelEncoderConfig(dim=192),
-            face=FaceDecoderConfig(speech_dim=192),
+            encoder=MelEncoderConfig(dim=192, dropout=0.0),
+            face=FaceDecoderConfig(speech_dim=192, shut=64),
             loop=LoopConfig(
-                steps=13000, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
+                steps=12000, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
                 ema=0.998, bf16=True, betas=(0.9, 0.98),
             ),
             speaker_style=False,
             closure=0.5,
+            shut=1.0,
             coefficients=1.0,
             velocity=2.0,
             past_noise=0.2,

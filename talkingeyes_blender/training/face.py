@@ -90,7 +90,7 @@ class FaceTraining:
         style = self._style(batch, speech)
         past = self._past(speech, style, batch, progress)
         made = face(speech, style, past, batch["present"]).float()
-        return self._terms(made, batch["motion"], batch["valid"])
+        return self._terms(made, batch["motion"], batch["valid"], speech)
 
     def _style(self, batch: dict[str, Tensor], like: Tensor) -> Tensor:
         """s of Eq. 1: the speaker's one-hot row where there is a style for each, and one for all where there is one."""
@@ -112,16 +112,19 @@ class FaceTraining:
             past = torch.where(choice < own, predicted, past)
         return torch.where(choice > 1 - c.no_past, face.mean.expand_as(past), past)
 
-    def _terms(self, made: Tensor, true: Tensor, valid: Tensor) -> dict[str, Tensor]:
+    def _terms(self, made: Tensor, true: Tensor, valid: Tensor, speech: Tensor) -> dict[str, Tensor]:
         c, face = self.config, self.networks["face_decoder"]
         points, true_points = self._points(made), self._points(true)
+        gap, true_gap = lip_gap(points), lip_gap(true_points)
         unit = face.scale / self.weights.sqrt()
         terms = {
             "vertex": losses.vertex(points, true_points, valid),
-            "closure": losses.lip_closure(lip_gap(points), lip_gap(true_points), valid),
+            "closure": losses.lip_closure(gap, true_gap, valid),
             "coefficients": losses.reconstruction(made / unit, true / unit, valid),
             "velocity": losses.velocity(made / unit, true / unit, valid),
         }
+        if face.config.shut:
+            terms["shut"] = losses.lips_shut(face.lips_shut(speech).float(), true_gap, valid)
         terms["total"] = sum(getattr(c, name) * value for name, value in terms.items())
         return terms
 
@@ -143,9 +146,10 @@ class FaceTraining:
             valid = drawn["valid"].to(device)
             speech = hear(self.networks["face_encoder"], {name: value.to(device) for name, value in drawn.items()})
             made = face.generate(speech)
-            terms = {name: value.item() for name, value in self._terms(made, true, valid).items()}
+            terms = {name: value.item() for name, value in self._terms(made, true, valid, speech).items()}
             gap, true_gap = lip_gap(self._points(made))[valid], lip_gap(self._points(true))[valid]
-            shut, said_shut = true_gap < 1.0, gap < 1.0
+            # A network that says whether the lips are shut is taken at its word: its lips will be.
+            shut, said_shut = true_gap < 1.0, face.lips_shut(speech)[valid] > 0 if face.config.shut else gap < 1.0
             both = (shut & said_shut).sum()
             jaw, true_jaw = made[..., -3][valid], true[..., -3][valid]
             self._curves = {
