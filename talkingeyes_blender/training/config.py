@@ -201,7 +201,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
             encoder=MelEncoderConfig(dim=192, dropout=0.0),
             face=FaceDecoderConfig(speech_dim=192, shut=64),
             loop=LoopConfig(
-                steps=12000, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
+                steps=10500, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
                 ema=0.998, bf16=True, betas=(0.9, 0.98),
             ),
             speaker_style=False,

@@ -15,6 +15,7 @@ from .voices import Phone
 
 ALPHABET = "cmu"
 _STEP = 0.01
+_SILENT = ("SIL", "+NSN+", "+SPN+")
 
 
 def _decoder(**settings):
@@ -77,6 +78,6 @@ def align(samples: np.ndarray, text: str) -> list[Phone]:
             f"The transcript does not fit the sound ({error}).", "Correct the words, or split the recording at a pause."
         ) from error
     return [
-        Phone(e.start * _STEP, (e.start + e.duration) * _STEP, "sil" if e.name in ("SIL", "+NSN+", "+SPN+") else e.name.lower())
+        Phone(e.start * _STEP, (e.start + e.duration) * _STEP, "sil" if e.name in _SILENT else e.name.lower())
         for e in entries
     ]

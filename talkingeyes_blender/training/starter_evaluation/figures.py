@@ -1,4 +1,4 @@
-"""Intervals of figures that are not means: clips are drawn again and again, and the figure is worked out of each draw."""
+"""Intervals of figures that are not means: of clips drawn again and again."""
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a viewer sees of a mouth: jaw, rounding, spreading and the gap of the lips, of any head with the stand-in's names."""
+"""What a viewer sees of a mouth in the stand-in's basis: jaw, rounding, spreading and the gap of the lips."""
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
