@@ -20,6 +20,7 @@ from ..motion import FPS, Motion
 from .audio import AudioClip
 from .blinks import make_blinks
 from .bundle import load_bundle
+from .closing import decide_lips
 from .gaze_decoder import CodeSampler
 from .settings import GenerationSettings
 from .silence import mouth_gain, rest_where_silent
@@ -209,7 +210,8 @@ class Generator:
             return
         with phases.phase("Moving the face", _COSTS["face"], clip.frames) as tick, _one_thread(self.device):
             face = self.bundle.face_decoder.generate(heard.face_features, block=_BLOCK, tick=tick)
-        heard.face = rest_where_silent(_array(face[0]), mouth_gain(clip.samples), self.bundle.head_model)
+        decided = decide_lips(self.bundle, _array(face[0]), heard.face_features)
+        heard.face = rest_where_silent(decided, mouth_gain(clip.samples), self.bundle.head_model)
 
     def _takes(
         self, clip: AudioClip, heard: _Heard, takes: list[Streams], settings: GenerationSettings, phases: _Phases

@@ -22,6 +22,7 @@ from torch import Tensor
 from ..errors import TalkingEyesError
 from ..motion import FPS, Motion
 from .blinks import blinks
+from .closing import decide_lips
 from .face_decoder import FaceSteps
 from .gaze_decoder import CodeSampler, GazeSteps
 from .head_vae import HeadSteps
@@ -153,13 +154,14 @@ class Stream:
             eyes = self._gaze(speech[:, near:], heads[:, near:], at - near, count)
             near = max(0, at - self._bundle.face_decoder.config.radius)
             face = self._face(speech_for_face[:, near:], at - near, count)
+            heard_now = speech_for_face[:, at : at + count]
         self._made = last
         reach = min(self._head.reach, last - self._bundle.gaze_decoder.config.radius)
         drop = max(0, reach - self._low)
         keep = slice(drop, last - self._low)
         self._kept, self._heads = tuple(part[:, keep] for part in both), heads[:, keep]
         self._low += drop
-        face = face[0].float().cpu().numpy()
+        face = decide_lips(self._bundle, face[0].float().cpu().numpy(), heard_now)
         # The last of the past are the frames that were just heard; the block's own lie ``ahead`` before them.
         gain = mouth_gain(self._past)[-count - ahead :][:count]
         face = rest_where_silent(face, gain, self._bundle.head_model)

@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--gaze", choices=("sample", "argmin"), default="sample", help="how these weights choose codes")
     export.add_argument("--temperature", type=float, default=1.0)
     export.add_argument("--top-k", type=int, default=0)
+    export.add_argument("--shut-at", type=float, default=0.5, help="probability from which the lips are shut")
     export.set_defaults(run=_export)
     add_commands(commands)
     return parser
@@ -196,6 +197,8 @@ def _export(options: argparse.Namespace) -> int:
     networks, recipe, head_model = collect(options.out)
     card = options.card.read_text(encoding="utf-8") if options.card else None
     generation = {"gaze": options.gaze, "temperature": options.temperature, "top_k": options.top_k}
+    if networks["face_decoder"].config.shut:
+        generation["shut_at"] = options.shut_at
     save_bundle(
         options.bundle, networks, name=options.name, head_model=head_model, recipe=recipe, generation=generation,
         model_card=card,
