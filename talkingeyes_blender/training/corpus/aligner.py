@@ -16,6 +16,9 @@ from .voices import Phone
 ALPHABET = "cmu"
 _STEP = 0.01
 _SILENT = ("SIL", "+NSN+", "+SPN+")
+_BEAMS = ({"bestpath": False}, {"bestpath": False, "beam": 1e-100, "wbeam": 1e-80, "pbeam": 1e-100})
+"""Settings that are tried in turn. The search for a best path gives a sentence's edges one frame, which the second pass
+then refuses; a wide beam finds words that are spoken carelessly."""
 
 
 def _decoder(**settings):
@@ -55,28 +58,37 @@ def align(samples: np.ndarray, text: str) -> list[Phone]:
     words = re.sub(r"[^a-z' ]", " ", text.lower()).split()
     if not words:
         raise TalkingEyesError("The transcript holds no English words.", "Write what is said, in letters.")
-    decoder, sound = _decoder(lm=None), _pcm(samples)
+    sound = _pcm(samples)
+    decoder = _decoder(lm=None, **_BEAMS[0])
     unknown = [word for word in words if decoder.lookup_word(word) is None]
     if unknown:
         raise TalkingEyesError(
             f"The aligner's dictionary lacks {', '.join(sorted(set(unknown)))}.",
             "Write numbers and names as words that sound like them, or leave the recording out.",
         )
-    try:
-        decoder.set_align_text(" ".join(words))
-        _heard(decoder, sound)
-        if decoder.hyp() is None:
-            raise RuntimeError("no path through the words")
-        decoder.set_alignment()
-        _heard(decoder, sound)
-        alignment = decoder.get_alignment()
-        if alignment is None:
-            raise RuntimeError("no path through the sounds")
-        entries = [phone for word in alignment.words() for phone in word]
-    except (RuntimeError, ValueError) as error:
-        raise TalkingEyesError(
-            f"The transcript does not fit the sound ({error}).", "Correct the words, or split the recording at a pause."
-        ) from error
+    for attempt, settings in enumerate(_BEAMS):
+        decoder = decoder if attempt == 0 else _decoder(lm=None, **settings)
+        try:
+            return _align(decoder, sound, " ".join(words))
+        except (RuntimeError, ValueError) as error:
+            reason = error
+    raise TalkingEyesError(
+        f"The transcript does not fit the sound ({reason}).", "Correct the words, or split the recording at a pause."
+    ) from reason
+
+
+def _align(decoder, sound: bytes, words: str) -> list[Phone]:
+    """Words first, then the sounds within them; RuntimeError where no path fits."""
+    decoder.set_align_text(words)
+    _heard(decoder, sound)
+    if decoder.hyp() is None:
+        raise RuntimeError("no path through the words")
+    decoder.set_alignment()
+    _heard(decoder, sound)
+    alignment = decoder.get_alignment()
+    if alignment is None:
+        raise RuntimeError("no path through the sounds")
+    entries = [phone for word in alignment.words() for phone in word]
     return [
         Phone(e.start * _STEP, (e.start + e.duration) * _STEP, "sil" if e.name in _SILENT else e.name.lower())
         for e in entries

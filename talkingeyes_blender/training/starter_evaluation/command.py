@@ -107,8 +107,8 @@ def markdown(result: dict) -> str:
             parts.append(f"**{head}**\n\n" + _table(result[name]))
     if "threshold, mm" in result:
         parts.append(
-            f"Lips count as shut below a gap of {result['threshold, mm']:.1f} mm, chosen on awb and ked (each of the two "
-            "is measured by the other's). "
+            f"Lips count as shut below a gap of {result['threshold, mm']:.1f} mm, chosen on awb and ked (each of the "
+            "two is measured by the other's). "
             f"The jaw's 95th percentile on speech is {result['jaw, 95 %, degrees']:.1f} degrees."
         )
     return "\n\n".join(parts)

@@ -96,9 +96,7 @@ def by_rule(viewer: Viewer, recordings: Sequence[Recording]) -> list[Spoken]:
     for recording in recordings:
         segments = recording.segments
         measured = prosody.measure(recording.clip.samples, prosody.find_phrases(segments))
-        expression, jaw = articulation.pose_mouth(
-            segments, measured, recording.clip.frames, articulation.Manner()
-        )
+        expression, jaw = articulation.pose_mouth(segments, measured, recording.clip.frames, articulation.Manner())
         spoken.append(Spoken(viewer(expression, jaw), recording))
     return spoken
 
