@@ -30,6 +30,9 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--correlation", type=Path, help="folder of the command 'correlation'")
     command.add_argument("--scanpaths", type=Path, help="real fixations (npz) to hold the corpus' gaze against")
     command.add_argument("--clips", type=int, default=8, help="turns of some 20 s a held-out voice (default 8)")
+    command.add_argument(
+        "--gaze-clips", dest="recordings_of_gaze", type=int, default=40, help="recordings of --data (default 40)"
+    )
     command.add_argument("--part", action="append", choices=PARTS, help="one or more; all if absent")
     command.add_argument("--json", type=Path, help="also write the figures here")
     command.set_defaults(run=_run)
@@ -51,7 +54,7 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, str]:
 
     from ...head.standin import load_standin
     from ...inference.generator import Generator
-    from . import real, rest, unheard
+    from . import real, rest, speed, unheard
     from .mouth import Viewer
 
     parts = options.part or PARTS
@@ -83,7 +86,36 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, str]:
             log.warning("No recording in %s has a transcript that could be aligned.", options.recordings)
     if "rest" in parts:
         result["rest"] = rest.table(generator, viewer, full)
+    if "gaze" in parts and options.data:
+        result |= _gaze(options, generator)
+    if "speed" in parts:
+        result["speed"] = speed.table(generator, unheard.samples("awb" if "awb" in unheard.installed() else "Finnish"))
     return result, markdown(result)
+
+
+def _gaze(options: argparse.Namespace, generator) -> dict:
+    """Parts of ``evaluate`` that need the corpus."""
+    from ..dataset import Dataset
+    from ..evaluation.trial import try_correlation
+    from . import gaze
+
+    dataset = Dataset(options.data)
+    split = dataset.split("validation")
+    pairs = gaze.Generated(split, generator, options.recordings_of_gaze)
+    result: dict = {"gaze": gaze.table(pairs)}
+    more: dict = {"ten takes' diversity of ten corpus sequences'": gaze.diversity(generator, pairs)}
+    if options.correlation:
+        from ..evaluation.evaluate import _correlations
+
+        for channel, network in _correlations(options.correlation).items():
+            trial = try_correlation(network, pairs)
+            more[f"{channel}: AUC against shifted pairs"] = trial.shifted
+            more[f"{channel}: AUC against swapped pairs"] = trial.swapped
+    result["gaze, more"] = more
+    if options.scanpaths:
+        drawn = gaze.drawn_shifts(dataset.split("train"))
+        result["corpus"] = gaze.against_scanpaths(drawn, gaze.read_scanpaths(options.scanpaths))
+    return result
 
 
 RULES_SHUT = 1.0
@@ -119,7 +151,9 @@ _HEADS = {
     "real": "Real English, against a forced aligner (closure ±60 ms)",
     "real, by the rules": "The same, of mouths made by the rules from the aligner's times",
     "rest": "Sounds that are no speech: jaw as share of its 95th percentile on speech",
-    "gaze": "Gaze, head and blinks",
+    "gaze": "Gaze, head and blinks against the corpus' validation speakers",
+    "gaze, more": "Variety, and what ties gaze and head to speech",
+    "corpus": "The corpus' rules of gaze against recorded conversations",
     "speed": "Speed",
 }
 
