@@ -99,6 +99,7 @@ def _gaze(options: argparse.Namespace, generator) -> dict:
     from ..evaluation.trial import try_correlation
     from . import gaze
 
+    real = gaze.read_scanpaths(options.scanpaths) if options.scanpaths else None
     dataset = Dataset(options.data)
     split = dataset.split("validation")
     pairs = gaze.Generated(split, generator, options.recordings_of_gaze)
@@ -112,9 +113,8 @@ def _gaze(options: argparse.Namespace, generator) -> dict:
             more[f"{channel}: AUC against shifted pairs"] = trial.shifted
             more[f"{channel}: AUC against swapped pairs"] = trial.swapped
     result["gaze, more"] = more
-    if options.scanpaths:
-        drawn = gaze.drawn_shifts(dataset.split("train"))
-        result["corpus"] = gaze.against_scanpaths(drawn, gaze.read_scanpaths(options.scanpaths))
+    if real is not None:
+        result["corpus"] = gaze.against_scanpaths(gaze.drawn_shifts(dataset.split("train")), real)
     return result
 
 

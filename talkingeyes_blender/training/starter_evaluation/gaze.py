@@ -209,18 +209,18 @@ class Scanpaths:
 
 
 def read_scanpaths(path: Path) -> Scanpaths:
-    """Fixations (participant, state with 0 for speaking, segment, azimuth + right, elevation + up) as shifts.
+    """Fixations (participant, state with 0 for speaking, segment, azimuth + right and elevation + up in degrees) as shifts.
 
     Raises:
         TalkingEyesError: no such file, or it lacks a key.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            values = {key: archive[key] for key in ("participant", "state", "segment", "azimuth", "elevation")}
+            values = {key: archive[key] for key in ("participant", "state", "segment", "azimuth_deg", "elevation_deg")}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise TalkingEyesError(f"{path} could not be read as fixations ({error}).") from error
     found: dict[bool, list[Shifts]] = {True: [], False: []}
-    points = np.stack([-values["elevation"], -values["azimuth"]], axis=1)
+    points = np.stack([-values["elevation_deg"], -values["azimuth_deg"]], axis=1)
     for speaking in (True, False):
         of_state = values["state"] == (0 if speaking else 1)
         for person in np.unique(values["participant"]):
