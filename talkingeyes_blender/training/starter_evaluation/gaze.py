@@ -209,7 +209,7 @@ class Scanpaths:
 
 
 def read_scanpaths(path: Path) -> Scanpaths:
-    """Fixations (participant, state with 0 for speaking, segment, azimuth + right and elevation + up in degrees) as shifts.
+    """Fixations as shifts: participant, state (0 speaking), segment, azimuth (+ right) and elevation (+ up) in degrees.
 
     Raises:
         TalkingEyesError: no such file, or it lacks a key.
