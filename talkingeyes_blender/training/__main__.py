@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--gaze", choices=("sample", "argmin"), default="sample", help="how these weights choose codes")
     export.add_argument("--temperature", type=float, default=1.0)
     export.add_argument("--top-k", type=int, default=0)
+    export.add_argument("--fixate", type=float, default=0.0, help="degrees by which gaze must leave a fixation; 0: off")
     export.add_argument("--shut-at", type=float, default=0.5, help="probability from which the lips are shut")
     export.set_defaults(run=_export)
     add_commands(commands)
@@ -196,7 +197,8 @@ def _export(options: argparse.Namespace) -> int:
 
     networks, recipe, head_model = collect(options.out)
     card = options.card.read_text(encoding="utf-8") if options.card else None
-    generation = {"gaze": options.gaze, "temperature": options.temperature, "top_k": options.top_k}
+    generation = {"gaze": options.gaze, "temperature": options.temperature, "top_k": options.top_k,
+                  "fixate": options.fixate}  # fmt: skip
     if networks["face_decoder"].config.shut:
         generation["shut_at"] = options.shut_at
     save_bundle(
