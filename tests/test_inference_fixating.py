@@ -13,7 +13,8 @@ from talkingeyes_blender.training.evaluation import gaze_metrics as metrics
 def trembling(frames: int = 500, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eyes and head of a gaze that jumps each second by some ten degrees, and where it jumps to; eyes tremble."""
     rng = np.random.default_rng(seed)
-    goals = np.repeat(np.radians(rng.uniform(-12, 12, (frames // 25, 2))), 25, axis=0)
+    sides = np.where(np.arange(frames // 25) % 2, -1, 1)[:, None]
+    goals = np.repeat(np.radians(sides * rng.uniform(4, 12, (frames // 25, 2))), 25, axis=0)
     at = np.arange(frames) / 25
     head = np.radians(np.stack([3 * np.sin(2 * at), 5 * np.sin(1.3 * at), 0 * at], 1))
     eyes = np.zeros((frames, 6))
