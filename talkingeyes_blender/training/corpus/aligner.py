@@ -11,10 +11,12 @@ import re
 import numpy as np
 
 from ...errors import TalkingEyesError
-from .voices import Phone
+from .voices import RATE, Phone
 
 ALPHABET = "cmu"
 _STEP = 0.01
+_PAD = 0.3
+"""Seconds of faint noise before and after: words that begin or end with the sound find no path else."""
 _SILENT = ("SIL", "+NSN+", "+SPN+")
 
 
@@ -26,6 +28,12 @@ def _decoder(**settings):
             "The aligner pocketsphinx is not installed.", "Install it: pip install 'talkingeyes-blender[align]'"
         ) from error
     return Decoder(loglevel="FATAL", **settings)
+
+
+def _padded(samples: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, 2e-4, len(samples) + 2 * int(_PAD * RATE))
+    noise[int(_PAD * RATE) :][: len(samples)] += samples
+    return noise
 
 
 def _pcm(samples: np.ndarray) -> bytes:
@@ -55,7 +63,7 @@ def align(samples: np.ndarray, text: str) -> list[Phone]:
     words = re.sub(r"[^a-z' ]", " ", text.lower()).split()
     if not words:
         raise TalkingEyesError("The transcript holds no English words.", "Write what is said, in letters.")
-    decoder, sound = _decoder(lm=None), _pcm(samples)
+    decoder, sound = _decoder(lm=None), _pcm(_padded(samples))
     unknown = [word for word in words if decoder.lookup_word(word) is None]
     if unknown:
         raise TalkingEyesError(
@@ -77,7 +85,9 @@ def align(samples: np.ndarray, text: str) -> list[Phone]:
         raise TalkingEyesError(
             f"The transcript does not fit the sound ({error}).", "Correct the words, or split the recording at a pause."
         ) from error
-    return [
-        Phone(e.start * _STEP, (e.start + e.duration) * _STEP, "sil" if e.name in _SILENT else e.name.lower())
-        for e in entries
-    ]
+    duration, phones = len(samples) / RATE, []
+    for entry in entries:
+        start, end = (np.clip(t * _STEP - _PAD, 0, duration) for t in (entry.start, entry.start + entry.duration))
+        if end > start:
+            phones.append(Phone(float(start), float(end), "sil" if entry.name in _SILENT else entry.name.lower()))
+    return phones
