@@ -16,6 +16,8 @@ from tqdm import tqdm
 from ..errors import TalkingEyesError
 from .evaluation.cli import NAMES as EVALUATION
 from .evaluation.cli import add_commands
+from .starter_evaluation.command import NAME as STARTER
+from .starter_evaluation.command import add_command as add_starter
 
 STAGES = ("gaze-vqvae", "speech-to-gaze", "face")
 
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m talkingeyes_blender.training",
         description="Train the generators on a dataset in the layout of docs/data.md. 'corpus' makes a synthetic one.",
     )
-    names = ("corpus", "import", "check-data", *STAGES, "export", *EVALUATION)
+    names = ("corpus", "import", "check-data", *STAGES, "export", *EVALUATION, STARTER)
     commands = parser.add_subparsers(required=True, metavar=" | ".join(names))
     for stage in STAGES:
         command = commands.add_parser(stage, help=f"train the stage '{stage}'; the same command resumes it")
@@ -96,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--shut-at", type=float, default=0.5, help="probability from which the lips are shut")
     export.set_defaults(run=_export)
     add_commands(commands)
+    add_starter(commands)
     return parser
 
 
