@@ -6,11 +6,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import time
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import TalkingEyesError
+from ...inference.audio import AudioClip
+from ...inference.speech_encoder import RATE
 from ..evaluation.intervals import Interval
 
 log = logging.getLogger(__name__)
@@ -83,7 +86,45 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, str]:
             log.warning("No recording in %s has a transcript that could be aligned.", options.recordings)
     if "rest" in parts:
         result["rest"] = rest.table(generator, viewer, full)
+    if "gaze" in parts and options.data:
+        result |= _gaze(generator, options)
+    if "speed" in parts:
+        result["speed"] = {"times real time, one thread": speed(generator)}
     return result, markdown(result)
+
+
+def _gaze(generator, options: argparse.Namespace) -> dict:
+    from ..dataset import Dataset
+    from ..evaluation.correlation_training import load_correlation
+    from ..evaluation.trial import try_correlation
+    from . import gaze
+
+    dataset, found = Dataset(options.data), {}
+    if options.scanpaths:
+        found["scanpaths"] = gaze.against_scanpaths(dataset.split("train"), options.scanpaths)
+    generated = gaze.Generated(generator, dataset.split("validation"), 3 * options.clips)
+    if not len(generated):
+        raise TalkingEyesError("The validation split holds no recording of ten seconds.", "Use a larger corpus.")
+    found["gaze"] = gaze.table(generated)
+    ratio = gaze.diversity_ratio(generator, generated)
+    found["gaze"]["diversity of ten takes against ten recordings"] = {"ratio": ratio}
+    for folder in sorted(options.correlation.glob("*/best.pt")) if options.correlation else ():
+        network, _ = load_correlation(folder)
+        trial = try_correlation(network, generated)
+        row = {"against shifted pairs": trial.shifted, "against swapped pairs": trial.swapped}
+        found.setdefault("correlation", {})[trial.channel] = row
+    return found
+
+
+def speed(generator) -> float:
+    """Seconds of sound generated in a CPU second of one thread, of half a minute of noise in syllables."""
+    rng = np.random.default_rng(0)
+    samples = 0.1 * rng.standard_normal(30 * RATE)
+    samples *= np.abs(np.sin(np.arange(len(samples)) / RATE * 2 * np.pi * 2.1))
+    generator.generate(AudioClip(samples[: 4 * RATE]), 1)
+    began = time.process_time()
+    generator.generate(AudioClip(samples), 1)
+    return 30 / (time.process_time() - began)
 
 
 RULES_SHUT = 1.0
@@ -107,8 +148,8 @@ def markdown(result: dict) -> str:
             parts.append(f"**{head}**\n\n" + _table(result[name]))
     if "threshold, mm" in result:
         parts.append(
-            f"Lips count as shut below a gap of {result['threshold, mm']:.1f} mm, chosen on awb and ked (each of the two "
-            "is measured by the other's). "
+            f"Lips count as shut below a gap of {result['threshold, mm']:.1f} mm, chosen on awb and ked "
+            "(each of the two is measured by the other's). "
             f"The jaw's 95th percentile on speech is {result['jaw, 95 %, degrees']:.1f} degrees."
         )
     return "\n\n".join(parts)
@@ -119,7 +160,9 @@ _HEADS = {
     "real": "Real English, against a forced aligner (closure ±60 ms)",
     "real, by the rules": "The same, of mouths made by the rules from the aligner's times",
     "rest": "Sounds that are no speech: jaw as share of its 95th percentile on speech",
-    "gaze": "Gaze, head and blinks",
+    "scanpaths": "The corpus' shifts of gaze against people's (degrees)",
+    "gaze": "Gaze, head and blinks on unheard speech, against the corpus",
+    "correlation": "AUC of generated motion with its speech (chance .5)",
     "speed": "Speed",
 }
 

@@ -117,19 +117,21 @@ class Generated:
         return self._sequences[index]
 
 
-def table(generated: Generated) -> dict:
-    """(generated, corpus) intervals of each figure, and the distance of their directions."""
-    result = {
-        name: (figures.bootstrap(generated.made, figure, 100), figures.bootstrap(generated.true, figure, 100))
-        for name, figure in FIGURES.items()
+def table(generated: Generated) -> dict[str, dict]:
+    """Each figure generated and in the corpus, with intervals; the distance of directions; StyGazeTalk's similarity."""
+    result: dict[str, dict] = {}
+    for name, figure in FIGURES.items():
+        made, true = (figures.bootstrap(some, figure, 100) for some in (generated.made, generated.true))
+        result[name] = {"generated": made, "corpus": true, "ratio": made.value / true.value}
+    result["directions, Jensen-Shannon distance"] = {
+        "generated": metrics.jensen_shannon(directions(generated.made), directions(generated.true))
     }
-    result["directions, Jensen-Shannon distance"] = metrics.jensen_shannon(
-        directions(generated.made), directions(generated.true)
-    )
-    ratio, score = "fixation ratio, in the head", "compensation score"
-    result["similarity (StyGazeTalk)"] = metrics.similarity(
-        result[ratio][0].value, result[score][0].value, result[ratio][1].value, result[score][1].value
-    )
+    ratio, score = result["fixation ratio, in the head"], result["compensation score"]
+    result["similarity (StyGazeTalk)"] = {
+        "generated": metrics.similarity(
+            ratio["generated"].value, score["generated"].value, ratio["corpus"].value, score["corpus"].value
+        )
+    }
     return result
 
 
@@ -148,7 +150,7 @@ def diversity_ratio(generator: Generator, generated: Generated, speeches: int = 
 def against_scanpaths(split: Dataset, path: Path, sequences: int = 200) -> dict:
     """The corpus' shifts, drawn anew by its rules for its own phrases, beside those of people, by state.
 
-    Returns by state figures (rules, people) of amplitude, and the Jensen-Shannon distance of directions.
+    Returns figures of amplitude by side and state, and the Jensen-Shannon distance of the two sides' directions.
     """
     data = np.load(path, allow_pickle=False)
     people = _shifts_of_people(data)
@@ -165,18 +167,20 @@ def against_scanpaths(split: Dataset, path: Path, sequences: int = 200) -> dict:
             direction = np.degrees(np.arctan2(-step[0], -step[1])) % 360
             speaking = any(a - 0.4 <= shift.start <= b + 0.3 for a, b in phrases)
             drawn[speaking].append(np.array([shift.amplitude, direction]))
-    result = {}
+    result: dict[str, dict] = {}
+    shares: dict[str, np.ndarray] = {}
     for state, speaking in (("speaking", True), ("listening", False)):
-        ours, theirs = np.array(drawn[speaking]), people[speaking]
-        result[state] = {
-            "median": (float(np.median(ours[:, 0])), float(np.median(theirs[:, 0]))),
-            "mean": (float(ours[:, 0].mean()), float(theirs[:, 0].mean())),
-            "95 %": (float(np.percentile(ours[:, 0], 95)), float(np.percentile(theirs[:, 0], 95))),
-            "directions, Jensen-Shannon distance": metrics.jensen_shannon(
-                metrics.direction_shares(*ours.T), metrics.direction_shares(*theirs.T)
-            ),
-            "shifts": (len(ours), len(theirs)),
-        }
+        for name, shifts in (("corpus", np.array(drawn[speaking])), ("people", people[speaking])):
+            shares[name] = metrics.direction_shares(*shifts.T)
+            result[f"{name}, {state}"] = {
+                "median": float(np.median(shifts[:, 0])),
+                "mean": float(shifts[:, 0].mean()),
+                "95 %": float(np.percentile(shifts[:, 0], 95)),
+                "shifts": len(shifts),
+            }
+        result[f"corpus, {state}"]["directions, Jensen-Shannon distance"] = metrics.jensen_shannon(
+            shares["corpus"], shares["people"]
+        )
     return result
 
 
