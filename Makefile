@@ -84,11 +84,9 @@ reproduce-report: setup
 	  --data $(DATA) --out $(REPRODUCTION) --setting small --seeds $(SEEDS) --report-only
 
 bench: setup
-	$(RUN) -m benchmarks.generation
-	$(RUN) -m benchmarks.curves
+	$(RUN) -m benchmarks
 	$(RUN) -m benchmarks.skinning
 	$(RUN) -m benchmarks.enable
-	$(RUN) -m benchmarks.training
 
 bench-heads: setup
 	$(RUN) -m benchmarks.lids
