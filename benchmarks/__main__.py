@@ -58,7 +58,7 @@ def with_bounds(results: list[dict], weights: str | None) -> tuple[str, dict]:
         )
     head = [
         "",
-        "| sound, s | CPU s | bound: encoders (operations) | bound: decoders (bytes) | CPU / bounds | times real time |",
+        "| sound, s | CPU s | bound: encoders (operations) | decoders (bytes) | CPU / bounds | times real time |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
     return "\n".join([generation_table(results), *head, *rows]), figures
