@@ -72,12 +72,15 @@ def _alembic(path: str, head: Baked) -> None:
 
 
 def _gltf(path: str, head: Baked) -> None:
+    # Up to Blender 5.2 at least this exporter takes a second for fps * fps_base frames; it is fps / fps_base.
+    head.scene.render.fps_base = 1 / head.scene.render.fps_base
     bpy.ops.export_scene.gltf(
         filepath=path,
         export_format="GLB",
         use_selection=True,
         **_known(
             bpy.ops.export_scene.gltf,
+            use_active_scene=True,
             export_animations=True,
             export_animation_mode="ACTIVE_ACTIONS",
             export_force_sampling=True,
@@ -184,14 +187,22 @@ def _run(chosen: SceneFormat, path: str, head: Baked) -> None:
 
 @contextlib.contextmanager
 def _stage(context: bpy.types.Context, head: Baked) -> Iterator[None]:
-    """The copy's scene is the context's, and the copy selected."""
-    layer = head.scene.view_layers[0]
-    with context.temp_override(scene=head.scene, view_layer=layer, collection=head.scene.collection):
-        for obj in head.objects:
-            obj.select_set(True, view_layer=layer)
-        layer.objects.active = head.armature
-        layer.update()
-        yield
+    """The copy's scene is the context's and the window's, and the copy selected."""
+    window, layer = context.window, head.scene.view_layers[0]
+    before = (window.scene, window.view_layer) if window is not None else None
+    try:
+        if window is not None:
+            # Python's exporters look at what is selected in the window, and glTF's moves it from scene to scene.
+            window.scene = head.scene
+        with context.temp_override(scene=head.scene, view_layer=layer, collection=head.scene.collection):
+            for obj in head.objects:
+                obj.select_set(True, view_layer=layer)
+            layer.objects.active = head.armature
+            layer.update()
+            yield
+    finally:
+        if before is not None:
+            window.scene, window.view_layer = before
 
 
 @contextlib.contextmanager
