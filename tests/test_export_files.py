@@ -199,7 +199,10 @@ def test_rows_are_read_back(tmp_path):
     assert np.allclose(values[:, 1:53], arkit_curves(motion), atol=1e-6)
     yaw, pitch, roll = values[:, 53:56].T
     around = np.eye(3)[[1, 0, 2]]
-    turned = [rotation.matrix_from_axis_angle(angle[:, None] * axis) for angle, axis in zip((yaw, pitch, roll), around, strict=True)]
+    turned = [
+        rotation.matrix_from_axis_angle(angle[:, None] * axis)
+        for angle, axis in zip((yaw, pitch, roll), around, strict=True)
+    ]
     assert np.allclose(turned[0] @ turned[1] @ turned[2], rotation.matrix_from_axis_angle(motion.head), atol=1e-5)
 
 

@@ -54,12 +54,14 @@ def baked(
     rig: HeadRig,
     frames: np.ndarray,
     first: int,
+    title: str = "Export",
     keep_modifiers: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Baked]:
     """Yield a copy of the rig and its meshes, keyed at whole frames from ``first`` on as it is at scene ``frames``.
 
-    The copies have the originals' names. Modifiers other than the armature's are left off, unless ``keep_modifiers``.
+    The copies have the originals' names, the scene is called ``title``. Modifiers other than the armature's are left
+    off, unless ``keep_modifiers``.
     """
     scene = context.scene
     originals = [rig.armature, *(mesh for mesh in head_meshes(rig, scene) if mesh.name in context.view_layer.objects)]
@@ -69,7 +71,7 @@ def baked(
     before = {kind: set(getattr(bpy.data, kind)) for kind in _KINDS}
     names = [(block, block.name) for block in _named(originals)]
     try:
-        yield _copy(scene, originals, record, first, keep_modifiers)
+        yield _copy(scene, originals, record, first, title, keep_modifiers)
     finally:
         made = [block for kind, old in before.items() for block in getattr(bpy.data, kind) if block not in old]
         keys = [block for block in made if isinstance(block, bpy.types.Key)]  # they go with their meshes
@@ -107,9 +109,14 @@ class _Record:
 
 
 def _copy(
-    scene: bpy.types.Scene, originals: list[bpy.types.Object], record: _Record, first: int, keep_modifiers: bool
+    scene: bpy.types.Scene,
+    originals: list[bpy.types.Object],
+    record: _Record,
+    first: int,
+    title: str,
+    keep_modifiers: bool,
 ) -> Baked:
-    stage = bpy.data.scenes.new("Export")
+    stage = bpy.data.scenes.new(title)
     count = len(record.places)
     stage.frame_start, stage.frame_end = first, first + count - 1
     stage.render.fps, stage.render.fps_base = scene.render.fps, scene.render.fps_base
@@ -140,7 +147,7 @@ def _copy(
     frames = np.arange(first, first + count, dtype=np.float64)
     keyed = [copy for original, copy in copies.items() if original.name in record.keys]
     owners = [armature, *(copy.data.shape_keys for copy in keyed)]
-    actions = compat.new_actions(f"{originals[0].name} Baked", owners)
+    actions = compat.new_actions(title, owners)
     for owner, (action, slot) in zip(owners, actions, strict=True):
         data = owner.animation_data_create()
         data.action = action
@@ -227,12 +234,9 @@ def _key_shapes(curves: compat.Curves, keys: bpy.types.Key, values: np.ndarray, 
             _key(curves, f'key_blocks["{bpy.utils.escape_identifier(block.name)}"].value', 0, "Shapes", column, frames)
 
 
-def _key(
-    curves: compat.Curves, path: str, index: int, group: str, values: np.ndarray, frames: np.ndarray
-) -> None:
+def _key(curves: compat.Curves, path: str, index: int, group: str, values: np.ndarray, frames: np.ndarray) -> None:
     curve = curves.new(path, index, group)
     curve.keyframe_points.add(len(frames))
     curve.keyframe_points.foreach_set("co", np.stack([frames, values], 1).astype(np.float32).ravel())
     curve.keyframe_points.foreach_set("interpolation", np.full(len(frames), _LINEAR, np.int32))
     curve.update()
-

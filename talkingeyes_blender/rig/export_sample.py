@@ -24,7 +24,9 @@ RATES = ("MOTION", "SCENE")
 Progress = Callable[[float], None]
 
 
-def times(scene: bpy.types.Scene, take: Take | None, span: str = "TAKE", rate: str = "MOTION") -> tuple[np.ndarray, float]:
+def times(
+    scene: bpy.types.Scene, take: Take | None, span: str = "TAKE", rate: str = "MOTION"
+) -> tuple[np.ndarray, float]:
     """((T,) scene frames to sample at, frames a second).
 
     ``span`` is the take's, the scene's or the preview's range. At ``rate`` 'MOTION' it is sampled 25 times a second

@@ -67,7 +67,13 @@ def _alembic(path: str, head: Baked) -> None:
         start=head.scene.frame_start,
         end=head.scene.frame_end,
         as_background_job=False,
-        **_known(bpy.ops.wm.alembic_export, export_hair=False, export_particles=False, evaluation_mode="RENDER"),
+        **_known(
+            bpy.ops.wm.alembic_export,
+            apply_subdiv=True,
+            export_hair=False,
+            export_particles=False,
+            evaluation_mode="RENDER",
+        ),
     )
 
 
@@ -147,29 +153,34 @@ def export_scene(
     path: str | os.PathLike,
     format_: str,
     frames: np.ndarray,
+    title: str = "Export",
     progress: Progress | None = None,
 ) -> None:
     """Write the rig, its meshes, and its motion at the scene frames ``frames`` (whole ones, in a row) to a file.
 
-    Jaw, eyes and head stay bones and expressions shape keys, but in Alembic, which holds points. Nothing in the
-    Blender file changes, and nothing is left behind if the export fails.
+    Jaw, eyes and head stay bones and expressions shape keys, but in Alembic, which holds points. ``title`` names
+    the animation. Nothing in the Blender file changes, and nothing is left behind if the export fails.
     """
     chosen = FORMATS[format_]
     if why_missing(format_) is not None:
         raise TalkingEyesError(why_missing(format_), chosen.mend)
     path = Path(path)
     if path.suffix.lower() not in chosen.endings:
-        raise TalkingEyesError(f"{path} is not named as a {chosen.name} file.", f"Its name must end in {chosen.endings[0]}.")
+        raise TalkingEyesError(
+            f"{path} is not named as a {chosen.name} file.", f"Its name must end in {chosen.endings[0]}."
+        )
     with written_whole(path) as beside:
         first = 0 if chosen.from_zero else round(float(frames[0]))
         with (
             _object_mode(context),
-            baked(context, rig, frames, first, chosen.keep_modifiers, progress) as head,
+            baked(context, rig, frames, first, title, chosen.keep_modifiers, progress) as head,
             _stage(context, head),
         ):
             _run(chosen, str(beside), head)
         if not beside.is_file():
-            raise TalkingEyesError(f"Blender's exporter for {chosen.name} wrote nothing.", "Look at its console for why.")
+            raise TalkingEyesError(
+                f"Blender's exporter for {chosen.name} wrote nothing.", "Look at its console for why."
+            )
 
 
 def _run(chosen: SceneFormat, path: str, head: Baked) -> None:
