@@ -21,6 +21,7 @@ from .audio import AudioClip
 from .blinks import make_blinks
 from .bundle import load_bundle
 from .closing import decide_lips
+from .fixating import Fixating
 from .gaze_decoder import CodeSampler
 from .settings import GenerationSettings
 from .silence import mouth_gain, rest_where_silent
@@ -248,7 +249,8 @@ class Generator:
             eyes = self.bundle.gaze_decoder.generate(
                 speech, head, self.bundle.gaze_vqvae, sampler, block=_BLOCK, tick=tick
             )
-        return _array(eyes)
+        heads = _array(head.expand(len(eyes), -1, -1))
+        return np.stack([Fixating(settings.fixate)(*pair) for pair in zip(_array(eyes), heads, strict=True)])
 
     def _forget(self) -> None:
         """Drop the clips that were used longest ago, beyond the bounds."""

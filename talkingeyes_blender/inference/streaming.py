@@ -24,6 +24,7 @@ from ..motion import FPS, Motion
 from .blinks import blinks
 from .closing import decide_lips
 from .face_decoder import FaceSteps
+from .fixating import Fixating
 from .gaze_decoder import CodeSampler, GazeSteps
 from .head_vae import HeadSteps
 from .mel_encoder import MelEncoder, MelStream
@@ -82,6 +83,7 @@ class Stream:
             self._face = FaceSteps(bundle.face_decoder, 1)
             self._gaze = GazeSteps(bundle.gaze_decoder, bundle.gaze_vqvae, 1, sampler)
             self._head = HeadSteps(bundle.head_vae, streams.head())
+        self._fixate = Fixating(settings.fixate)
         self._blinks = blinks(streams.blinks(), settings.blink_rate)
         self._blink = next(self._blinks, None)
         self._samples = np.zeros(0, np.float32)
@@ -165,7 +167,8 @@ class Stream:
         # The last of the past are the frames that were just heard; the block's own lie ``ahead`` before them.
         gain = mouth_gain(self._past)[-count - ahead :][:count]
         face = rest_where_silent(face, gain, self._bundle.head_model)
-        return [face, head[0].float().cpu().numpy(), eyes[0].float().cpu().numpy(), self._lids(first, last)]
+        head = head[0].float().cpu().numpy()
+        return [face, head, self._fixate(eyes[0].float().cpu().numpy(), head), self._lids(first, last)]
 
     def _lids(self, first: int, last: int) -> np.ndarray:
         closure = np.zeros((last - first, 2), np.float32)

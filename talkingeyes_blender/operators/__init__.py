@@ -12,6 +12,7 @@ from . import (
     cancel_job,
     choose_take,
     clear_takes,
+    export,
     fit_playback,
     fit_rig,
     generate,
@@ -40,4 +41,5 @@ CLASSES = (
     *cancel_job.CLASSES,
     *open_preferences.CLASSES,
     *set_up.CLASSES,
+    *export.CLASSES,
 )

@@ -48,7 +48,7 @@ class Plan(Protocol):
 
     task: Task
 
-    def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+    def apply(self, context: bpy.types.Context, motion: Motion, *more: Motion) -> str:
         """Write the motion and return a sentence for the user; raise TalkingEyesError before anything is changed."""
         ...
 
@@ -214,7 +214,7 @@ class JobOperator(Explained):
         if self._job.error is not None:
             return self._refuse(self._job.error)
         try:
-            said = self._plan.apply(context, self._job.motion)
+            said = self._plan.apply(context, self._job.motion, *self._job.more)
         except TalkingEyesError as error:
             return self._refuse(error)
         _note = Note("CHECKMARK", f"{said} ({self._job.seconds:.1f} s on {self._job.device})")

@@ -95,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--gaze", choices=("sample", "argmin"), default="sample", help="how these weights choose codes")
     export.add_argument("--temperature", type=float, default=1.0)
     export.add_argument("--top-k", type=int, default=0)
+    export.add_argument(
+        "--fit-prior", type=Path, metavar="DATA", help="draw heads as widely as this dataset's speakers move them"
+    )
+    export.add_argument("--fixate", type=float, default=0.0, help="degrees by which gaze must leave a fixation; 0: off")
     export.add_argument("--shut-at", type=float, default=0.5, help="probability from which the lips are shut")
     export.set_defaults(run=_export)
     add_commands(commands)
@@ -199,11 +203,15 @@ def _voices(dataset, count: int = 60) -> list[np.ndarray]:
 
 def _export(options: argparse.Namespace) -> int:
     from ..inference.bundle import save_bundle
-    from .export import collect
+    from .dataset import Dataset
+    from .export import collect, fit_head_prior
 
     networks, recipe, head_model = collect(options.out)
+    if options.fit_prior:
+        networks["head_vae"] = fit_head_prior(networks, Dataset(options.fit_prior))
     card = options.card.read_text(encoding="utf-8") if options.card else None
-    generation = {"gaze": options.gaze, "temperature": options.temperature, "top_k": options.top_k}
+    generation = {"gaze": options.gaze, "temperature": options.temperature, "top_k": options.top_k,
+                  "fixate": options.fixate}  # fmt: skip
     if networks["face_decoder"].config.shut:
         generation["shut_at"] = options.shut_at
     save_bundle(

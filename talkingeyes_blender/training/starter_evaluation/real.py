@@ -7,6 +7,7 @@ The aligner shares nothing with the corpus' rules, so this is the nearest to tru
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from ...errors import TalkingEyesError
 from ...inference.audio import AudioClip, read_audio
 from ...inference.generator import Generator
+from ...inference.speech_encoder import FRAME
 from ...motion import FPS
 from ..corpus import aligner, articulation, build, prosody
 from ..corpus.articulation import Segment
@@ -43,6 +45,11 @@ class Recording:
     name: str
     clip: AudioClip
     phones: list[Phone]
+    """Seconds from the stretch's own beginning."""
+    first: int = 0
+    """Frames of the clip that are looked at, from here ..."""
+    last: int | None = None
+    """... to here: the words of the rest are not certain."""
 
     @property
     def segments(self) -> list[Segment]:
@@ -55,11 +62,8 @@ class Spoken:
 
     mouth: Mouth
     recording: Recording
-
-    @property
-    def full(self) -> float:
-        """The 95th percentile of the clip's jaw, in degrees."""
-        return max(float(np.percentile(self.mouth.jaw, 95)), 1e-3)
+    full: float
+    """95th percentile of the whole clip's jaw, in degrees."""
 
     @property
     def closure(self) -> tuple[np.ndarray, list[Segment]]:
@@ -67,16 +71,25 @@ class Spoken:
 
 
 def read_recordings(folder: Path, transcripts: Path | None = None) -> list[Recording]:
-    """The sounds of a folder whose transcript is there (beside them, or in ``transcripts``) and could be aligned."""
+    """The sounds of a folder whose words are known and could be aligned.
+
+    Words stand in a text file beside the sound or in ``transcripts``; those of the recordings by which the starter
+    weights are measured stand in ``transcripts.json``, stretch by stretch (start, end, words).
+    """
+    known = json.loads(Path(__file__).with_name("transcripts.json").read_text(encoding="utf-8"))
     found = []
     for path in find_sounds(folder):
         text = transcript_of(path, transcripts)
-        if text is None:
+        stretches = known.get(path.name, []) if text is None else [(0, None, text)]
+        if not stretches:
             log.info("%s has no transcript and is passed over.", path.name)
             continue
         try:
             clip = read_audio(path)
-            found.append(Recording(path.stem, clip, aligner.align(clip.samples, text)))
+            for start, end, words in stretches:
+                first, last = round(start * FPS), clip.frames if end is None else min(clip.frames, round(end * FPS))
+                phones = aligner.align(clip.samples[first * FRAME : last * FRAME], words)
+                found.append(Recording(path.stem, clip, phones, first, last))
         except TalkingEyesError as error:
             log.warning("%s is passed over: %s", path.name, error)
     return found
@@ -86,7 +99,9 @@ def speak(generator: Generator, viewer: Viewer, recordings: Sequence[Recording])
     spoken = []
     for recording in recordings:
         face = generator.face(recording.clip)
-        spoken.append(Spoken(viewer(face[:, :-3], face[:, -3:]), recording))
+        full = max(float(np.percentile(np.degrees(face[:, -3]), 95)), 1e-3)
+        face = face[recording.first : recording.last]
+        spoken.append(Spoken(viewer(face[:, :-3], face[:, -3:]), recording, full))
     return spoken
 
 
@@ -94,10 +109,14 @@ def by_rule(viewer: Viewer, recordings: Sequence[Recording]) -> list[Spoken]:
     """The mouths that the corpus' rules make of the aligned sounds: what a perfect pupil of the corpus would reach."""
     spoken = []
     for recording in recordings:
-        segments = recording.segments
-        measured = prosody.measure(recording.clip.samples, prosody.find_phrases(segments))
-        expression, jaw = articulation.pose_mouth(segments, measured, recording.clip.frames, articulation.Manner())
-        spoken.append(Spoken(viewer(expression, jaw), recording))
+        segments, last = recording.segments, recording.last or recording.clip.frames
+        samples = recording.clip.samples[recording.first * FRAME : last * FRAME]
+        measured = prosody.measure(samples, prosody.find_phrases(segments))
+        expression, jaw = articulation.pose_mouth(
+            segments, measured, last - recording.first, articulation.Manner()
+        )
+        full = max(float(np.percentile(np.degrees(jaw[:, 0]), 95)), 1e-3)
+        spoken.append(Spoken(viewer(expression, jaw), recording, full))
     return spoken
 
 
@@ -159,7 +178,7 @@ def table(spoken: Sequence[Spoken], threshold: float) -> dict:
         "jaw peak on low vowels": figures.bootstrap([vowel_peaks(clip, LOW_VOWELS) for clip in spoken], mean_of),
         "jaw in pauses, mean": figures.bootstrap(pauses, mean_of),
         "jaw in pauses, worst": figures.bootstrap(pauses, worst),
-        "recordings": len(spoken),
+        "stretches": len(spoken),
         "bilabials": sum(closures.score(gap, s, threshold, TOLERANCE).bilabials for gap, s in pairs),
         "pauses, s": round(sum(map(len, pauses)) / FPS, 1),
     }

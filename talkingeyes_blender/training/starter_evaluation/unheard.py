@@ -48,20 +48,6 @@ def voices_of(group: str) -> list[Voice]:
     return natural + [voice for voice in found if voice.program == "espeak"][: max(1, len(natural))]
 
 
-def installed() -> list[str]:
-    """Groups with a voice on this machine."""
-    return [group for group in GROUPS if voices_of(group)]
-
-
-def samples(group: str, seed: int = 2) -> np.ndarray:
-    """The sound of one turn of a group."""
-    voice = voices_of(group)[0]
-    turn = build._join(np.random.default_rng([seed, zlib.crc32(group.encode())]), voice)
-    if turn is None:
-        raise TalkingEyesError(f"{voice.subject} said nothing.", "Try the speech program by hand.")
-    return turn.samples
-
-
 def hear(generator: Generator, viewer: Viewer, group: str, clips: int, seed: int = 1) -> list[Heard]:
     """Synthesise and generate ``clips`` turns of a group.
 
