@@ -186,7 +186,7 @@ def against_scanpaths(split: Dataset, path: Path, sequences: int = 200) -> dict:
 
 
 def _read_scanpaths(path: Path) -> dict[str, np.ndarray]:
-    """Fixations in order: participant, state (0 speaking), segment, azimuth (+ right) and elevation (+ up) in degrees."""
+    """Fixations in order: participant, state (0 speaks), segment, azimuth (+ right) and elevation (+ up) in degrees."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in ("participant", "state", "segment", "azimuth_deg", "elevation_deg")}
