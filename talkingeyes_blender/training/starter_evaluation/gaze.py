@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,12 +33,26 @@ class Moves:
     eyes: np.ndarray
     blink: np.ndarray
 
+    @functools.cached_property
     def shifts(self) -> metrics.Shifts:
         return metrics.shifts(metrics.in_space(self.eyes, self.head))
 
+    @functools.cached_property
+    def ratio_in_head(self) -> float:
+        return metrics.fixation_ratio(metrics.in_head(self.eyes))
+
+    @functools.cached_property
+    def ratio_in_space(self) -> float:
+        return metrics.fixation_ratio(metrics.in_space(self.eyes, self.head))
+
 
 def _amplitudes(some: Sequence[Moves]) -> np.ndarray:
-    return np.concatenate([each.shifts().amplitude for each in some])
+    return np.concatenate([each.shifts.amplitude for each in some])
+
+
+def _share(some: Sequence[Moves], name: str) -> float:
+    """The mean of a share of frames, weighted by frames."""
+    return float(np.average([getattr(each, name) for each in some], weights=[len(each.eyes) for each in some]))
 
 
 def _deviation(some: Sequence[Moves], channel: str, axis: int) -> float:
@@ -50,16 +65,9 @@ FIGURES: dict[str, Callable[[Sequence[Moves]], float]] = {
     "shift amplitude mean, degrees": lambda some: float(_amplitudes(some).mean()),
     "shift amplitude 95 %, degrees": lambda some: float(np.percentile(_amplitudes(some), 95)),
     "shifts a second": lambda some: 25 * len(_amplitudes(some)) / sum(len(m.eyes) for m in some),
-    "fixation median, s": lambda some: float(np.median(np.concatenate([m.shifts().seconds for m in some]))),
-    "fixation ratio, in the head": lambda some: float(
-        np.average([metrics.fixation_ratio(metrics.in_head(m.eyes)) for m in some], weights=[len(m.eyes) for m in some])
-    ),
-    "fixation ratio, in space": lambda some: float(
-        np.average(
-            [metrics.fixation_ratio(metrics.in_space(m.eyes, m.head)) for m in some],
-            weights=[len(m.eyes) for m in some],
-        )
-    ),
+    "fixation median, s": lambda some: float(np.median(np.concatenate([m.shifts.seconds for m in some]))),
+    "fixation ratio, in the head": lambda some: _share(some, "ratio_in_head"),
+    "fixation ratio, in space": lambda some: _share(some, "ratio_in_space"),
     "compensation score": lambda some: float(np.mean([metrics.compensation(m.eyes, m.head) for m in some])),
     "eyes pitch sd, degrees": lambda some: _deviation(some, "eyes", 0),
     "eyes yaw sd, degrees": lambda some: _deviation(some, "eyes", 1),
@@ -71,7 +79,7 @@ FIGURES: dict[str, Callable[[Sequence[Moves]], float]] = {
 
 
 def directions(some: Sequence[Moves]) -> np.ndarray:
-    found = [each.shifts() for each in some]
+    found = [each.shifts for each in some]
     return metrics.direction_shares(
         np.concatenate([f.amplitude for f in found]), np.concatenate([f.direction for f in found])
     )
