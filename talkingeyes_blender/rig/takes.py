@@ -48,6 +48,10 @@ class Take:
     """Seed of the eyes: another than ``seed`` after a resample."""
     settings: Mapping[str, Any]
     """Whatever the writer wanted to remember."""
+    label: str = ""
+    """Name that the user gave it; '' where they gave none."""
+    rating: int = 0
+    """Stars, 0 to 5."""
     active: bool = True
     """Whether the take plays, or is kept aside, muted."""
     warnings: tuple[str, ...] = ()
@@ -406,5 +410,7 @@ def _take(clip: Clip) -> Take:
         strengths=Strengths(**record["strengths"]),
         gaze_seed=record["gaze_seed"],
         settings=record["settings"],
+        label=str(record.get("label", "")),
+        rating=int(record.get("rating", 0)),
         active=clip.plays,
     )
