@@ -167,7 +167,7 @@ def test_avatars(scene, head, tmp_path):
     write_head(flame, head)
     np.savez(tmp_path / "flame_param.npz", rotation=np.full((2, 3), 0.1), translation=np.full((2, 3), 0.2))
     speak(build_head(bpy.context, load_standin(), "Sam"), standin_motion(5))
-    with pytest.raises(RuntimeError, match="expressions are the stand-in's.*\n?.*Choose the FLAME file"):
+    with pytest.raises(RuntimeError, match=r"expressions are the stand-in's.*\n?.*Choose the FLAME file"):
         bpy.ops.talkingeyes.export_gaussian_avatar(filepath=path)
     bpy.ops.talkingeyes.export_gaussian_avatar(filepath=path, head_file=str(flame), avatar=str(tmp_path))
     values = values_of(path)

@@ -20,6 +20,7 @@ from . import (
     import_audio,
     make_lids,
     open_preferences,
+    recovery,
     remove_take,
     resample_gaze,
     rig_mesh,
@@ -42,6 +43,7 @@ CLASSES = (
     *fit_playback.CLASSES,
     *cancel_job.CLASSES,
     *open_preferences.CLASSES,
+    *recovery.CLASSES,
     *set_up.CLASSES,
     *export.CLASSES,
 )

@@ -47,7 +47,11 @@ class Generate(jobs.JobOperator, bpy.types.Operator):
             takes=settings.takes,
             settings=settings.generation(),
         )
-        return GeneratePlan(task, scene.session_uid, (rig.mesh or rig.armature).session_uid, strip.name, settings.parts)
+        return GeneratePlan(
+            task, scene.session_uid, (rig.mesh or rig.armature).session_uid, strip.name, settings.parts,
+            {"strip": strip.name, "head": rig.name, "start": heard.start_frame,
+             "settings": {"strip": strip.name, "start": heard.offset, "duration": heard.duration, **task.settings}},
+        )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +63,8 @@ class GeneratePlan:
     head_uid: int
     strip: str
     strengths: dict[str, float]
+    story: dict[str, object] = dataclasses.field(default_factory=dict)
+    """What the motion was made for, for whoever has to bring it back."""
 
     def apply(self, context: bpy.types.Context, motion: Motion, *more: Motion) -> str:
         from ..rig.channels import Parts, Strengths
