@@ -93,8 +93,8 @@ def test_a_take_comes_back_from_a_saved_file(scene, head, tmp_path):
 def test_strengths_edits_and_the_root_are_in_what_plays(scene, head, tmp_path):
     motion = random_motion(head, 25, 4)
     rig = build_head(bpy.context, head, "Ann")
-    take = speak(rig, motion, strengths=Strengths(gaze=0.5))
-    for curve in every_curve(bpy.data.actions[take.name]):
+    speak(rig, motion, strengths=Strengths(gaze=0.5))
+    for curve in [curve for action in bpy.data.actions for curve in every_curve(action)]:
         if curve.data_path == 'key_blocks["Exp2"].value':
             for point in curve.keyframe_points:
                 point.co.y = 0.25
@@ -167,7 +167,7 @@ def test_avatars(scene, head, tmp_path):
     write_head(flame, head)
     np.savez(tmp_path / "flame_param.npz", rotation=np.full((2, 3), 0.1), translation=np.full((2, 3), 0.2))
     speak(build_head(bpy.context, load_standin(), "Sam"), standin_motion(5))
-    with pytest.raises(RuntimeError, match=r"expressions are the stand-in's.*\n?.*Choose the FLAME file"):
+    with pytest.raises(RuntimeError, match=r"expressions are the stand-in's.*Choose the FLAME file"):
         bpy.ops.talkingeyes.export_gaussian_avatar(filepath=path)
     bpy.ops.talkingeyes.export_gaussian_avatar(filepath=path, head_file=str(flame), avatar=str(tmp_path))
     values = values_of(path)

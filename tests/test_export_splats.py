@@ -58,7 +58,7 @@ def pictures(head, tmp_path_factory):
 
 def rows(low: float, high: float, height: int) -> slice:
     """Of pixels between two heights in metres, where the avatar stands 1 cm up."""
-    _left, _right, bottom, top = WINDOW
+    bottom, top = WINDOW[2:]
     scale = height / (top - bottom)
     return slice(int((top - 0.01 - high) * scale), int((top - 0.01 - low) * scale))
 
