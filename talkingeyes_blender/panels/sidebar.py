@@ -51,23 +51,11 @@ class TakesPanel(Tab, bpy.types.Panel):
         for take in subject.takes_of(context):
             row = column.row(align=True)
             gaze = "" if take.gaze_seed == take.seed else f", gaze {take.gaze_seed}"
-            name = take.label or f"seed {take.seed}{gaze}"
-            stars = " " + "*" * take.rating if take.rating else ""
             icon = "RADIOBUT_ON" if take.active else "RADIOBUT_OFF"
             row.operator(
-                "talkingeyes.choose_take", text=f"{take.number}: {name}{stars}", icon=icon, depress=take.active
+                "talkingeyes.choose_take", text=f"{take.number}: seed {take.seed}{gaze}", icon=icon, depress=take.active
             ).take = take.id
             row.operator("talkingeyes.remove_take", text="", icon="X").take = take.id
-        playing = subject.take_of(context)
-        row = layout.row(align=True)
-        for stars in range(1, 6):
-            icon = "SOLO_ON" if stars <= playing.rating else "SOLO_OFF"
-            operator = row.operator("talkingeyes.rate_take", text="", icon=icon)
-            operator.take, operator.stars = playing.id, stars
-        row.operator("talkingeyes.rename_take", text="Rename").take = playing.id
-        row = layout.row(align=True)
-        row.operator("talkingeyes.take_influence", text="Influence").take = playing.id
-        row.operator("talkingeyes.bake_take", text="Bake").take = playing.id
         layout.prop(context.scene.talkingeyes, "keep_takes")
 
 
