@@ -48,7 +48,7 @@ class Plan(Protocol):
 
     task: Task
 
-    def apply(self, context: bpy.types.Context, motion: Motion, *more: Motion) -> str:
+    def apply(self, context: bpy.types.Context, motion: Motion) -> str:
         """Write the motion and return a sentence for the user; raise TalkingEyesError before anything is changed."""
         ...
 
@@ -218,7 +218,7 @@ class JobOperator(Explained):
         story = getattr(self._plan, "story", None)
         kept = recovery.keep(self._job.motion, story) if story else None
         try:
-            said = self._plan.apply(context, self._job.motion, *self._job.more)
+            said = self._plan.apply(context, self._job.motion)
         except TalkingEyesError as error:
             result = self._refuse(error)
             if kept is not None:

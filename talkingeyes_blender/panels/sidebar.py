@@ -166,9 +166,7 @@ def _actions(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     reason = Generate.disabled_reason(context)
     if reason is not None and reason not in (subject.why_no_strip(context), subject.why_no_head(context)):
         _warning(layout, context, reason)
-    row = layout.row(align=True)
-    row.prop(settings, "seed")
-    row.prop(settings, "takes")
+    layout.prop(settings, "seed")
     column = layout.column(align=True)
     column.operator("talkingeyes.resample_gaze", icon="HIDE_OFF")
     row = column.row(align=True)
