@@ -49,7 +49,10 @@ class Plan(Protocol):
     task: Task
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
-        """Write the motion and return a sentence for the user; raise TalkingEyesError before anything is changed."""
+        """Write the motion (of a task with ``seeds``, the list of them) and return a sentence for the user.
+
+        Raises TalkingEyesError before anything is changed.
+        """
         ...
 
 
@@ -214,7 +217,8 @@ class JobOperator(Explained):
         if self._job.error is not None:
             return self._refuse(self._job.error)
         try:
-            said = self._plan.apply(context, self._job.motion)
+            several = bool(self._plan.task.seeds)
+            said = self._plan.apply(context, self._job.motions if several else self._job.motion)
         except TalkingEyesError as error:
             return self._refuse(error)
         _note = Note("CHECKMARK", f"{said} ({self._job.seconds:.1f} s on {self._job.device})")
