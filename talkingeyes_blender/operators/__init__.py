@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from . import (
     add_standin,
+    bake_take,
     build_flame,
     cancel_job,
     choose_take,
     clear_takes,
+    compare_takes,
     export,
     fit_playback,
     fit_rig,
     generate,
+    generate_takes,
     import_audio,
     make_lids,
     open_preferences,
@@ -24,6 +27,7 @@ from . import (
     resample_gaze,
     rig_mesh,
     set_up,
+    take_list,
 )
 
 CLASSES = (
@@ -34,9 +38,13 @@ CLASSES = (
     *fit_rig.CLASSES,
     *make_lids.CLASSES,
     *generate.CLASSES,
+    *generate_takes.CLASSES,
     *resample_gaze.CLASSES,
     *choose_take.CLASSES,
     *remove_take.CLASSES,
+    *take_list.CLASSES,
+    *bake_take.CLASSES,
+    *compare_takes.CLASSES,
     *clear_takes.CLASSES,
     *fit_playback.CLASSES,
     *cancel_job.CLASSES,

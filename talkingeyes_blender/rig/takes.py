@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -350,6 +351,29 @@ def revert(owner: bpy.types.ID, strips: list[tuple]) -> None:
     if active is not None:
         owner.animation_data.nla_tracks.active = _of_others(owner.animation_data)[active]
     _drop_empty(owner)
+
+
+@contextlib.contextmanager
+def all_or_none(rig: HeadRig) -> Iterator[None]:
+    """Bring our strips on a rig back to what they were, and remove what was added, if the block raises.
+
+    The block must not remove takes.
+    """
+    before = [(owner, snapshot(owner)) for owner in owners(rig)]
+    keys = rig.shape_keys.key_blocks if rig.shape_keys is not None else ()
+    sliders = [(key, key.slider_min, key.slider_max) for key in keys]
+    try:
+        yield
+    except BaseException:
+        known = {strip[2] for _, strips in before for strip in strips}
+        new = {clip.strip.action for owner, _ in before for clip in clips(owner)} - known
+        for owner, strips in before:
+            revert(owner, strips)
+        for action in new:
+            remove_unused(action)
+        for key, low, high in sliders:
+            key.slider_min, key.slider_max = low, high
+        raise
 
 
 def values_of(owner: bpy.types.ID, data_paths: set[str]) -> dict[str, Any]:

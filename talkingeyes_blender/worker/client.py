@@ -51,6 +51,7 @@ class Task:
     bundle: str | None = None
     motion: Motion | None = None
     settings: dict[str, object] = dataclasses.field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
 
 
 class Job:
@@ -62,6 +63,7 @@ class Job:
         self.fraction = 0.0
         self.phase = "Starting the worker"
         self.motion: Motion | None = None
+        self.motions: list[Motion] = []
         self.error: TalkingEyesError | None = None
         self.device = ""
         self.seconds = 0.0
@@ -108,7 +110,8 @@ class Job:
         elif isinstance(answer, protocol.Done):
             self.device, self.seconds, self.fraction = answer.device, answer.seconds, 1.0
             try:
-                self.motion = Motion.load(answer.output)
+                self.motions = [Motion.load(path) for path in (answer.output, *answer.more)]
+                self.motion = self.motions[0]
             except TalkingEyesError as error:
                 self.error = error
             self._end("failed" if self.error else "done")
@@ -355,6 +358,7 @@ def _write_request(task: Task, number: int, folder: Path) -> protocol.Request:
         bundle=task.bundle,
         motion=motion,
         settings=task.settings,
+        seeds=list(task.seeds),
     )
 
 
