@@ -48,6 +48,8 @@ class Take:
     """Seed of the eyes: another than ``seed`` after a resample."""
     settings: Mapping[str, Any]
     """Whatever the writer wanted to remember."""
+    locked: frozenset[str] = frozenset()
+    """Parts that are not to be made anew."""
     active: bool = True
     """Whether the take plays, or is kept aside, muted."""
     warnings: tuple[str, ...] = ()
@@ -406,5 +408,6 @@ def _take(clip: Clip) -> Take:
         strengths=Strengths(**record["strengths"]),
         gaze_seed=record["gaze_seed"],
         settings=record["settings"],
+        locked=frozenset(record.get("locked", ())),
         active=clip.plays,
     )

@@ -112,6 +112,9 @@ class Server:
             motion = generator.generate(clip, request.seed, settings, progress)
         elif request.task == "resample_gaze":
             motion = generator.resample_gaze(clip, Motion.load(request.motion), request.seed, settings, progress)
+        elif request.task == "resample":
+            given, (seed, parts, frames) = Motion.load(request.motion), (request.seed, request.parts, request.frames)
+            motion = generator.resample(clip, given, seed, parts, frames, settings, progress)
         else:
             raise TalkingEyesError(f"The worker knows no task '{request.task}'.", "Restart Blender after an update.")
         progress(1.0, "Saving the motion")
