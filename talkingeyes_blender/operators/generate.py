@@ -10,10 +10,12 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import jobs, memory, subject
+from . import jobs, memory, replacing, subject
 
 if TYPE_CHECKING:
     from ..motion import Motion
+    from ..rig.head_rig import HeadRig
+    from ..rig.takes import Take
     from ..worker.client import Task
 
 
@@ -46,7 +48,11 @@ class Generate(jobs.JobOperator, bpy.types.Operator):
             bundle=preferences.read(context).weights,
             settings=settings.generation(),
         )
-        return GeneratePlan(task, scene.session_uid, (rig.mesh or rig.armature).session_uid, strip.name, settings.parts)
+        locked = replacing.locked_take(scene, rig, heard)
+        if locked is not None:
+            task = dataclasses.replace(task, **replacing.around(locked, settings.parts))
+        uids = scene.session_uid, (rig.mesh or rig.armature).session_uid
+        return GeneratePlan(task, *uids, strip.name, settings.parts, locked and locked.id)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +64,8 @@ class GeneratePlan:
     head_uid: int
     strip: str
     strengths: dict[str, float]
+    locked: str | None = None
+    """Id of the take whose locked parts stay, and whose others are made anew."""
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
         from ..rig.channels import Parts, Strengths
@@ -75,6 +83,10 @@ class GeneratePlan:
         if (heard.offset, heard.duration) != (self.task.start, self.task.duration):
             raise TalkingEyesError(f"The strip '{strip}' was changed while the motion was made.", "Generate again.")
         rig = find_rig(head)
+        if self.locked is not None:
+            take = self._write_around(rig, motion)
+            scene.talkingeyes.gaze_seed = self.task.seed
+            return f"The parts of '{take.name}' that are not locked were made anew."
         take = write_take(
             rig,
             motion_for_rig(rig, motion),
@@ -92,6 +104,28 @@ class GeneratePlan:
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
         return " ".join((f"{motion.duration:.1f} s of motion were written to '{rig.name}'.", *take.warnings, *cannot))
+
+    def _write_around(self, rig: HeadRig, motion: Motion) -> Take:
+        """Write the parts that are not locked into the take that has locked ones."""
+        from ..rig.rewrite import rewrite_parts
+        from .resample import for_rig, refuse_locked, take_still_there
+
+        take, parts = take_still_there(rig, self.locked), self.task.parts
+        refuse_locked(take, parts)
+        motion = motion.replace(seed=self.task.seed)
+        fresh = {part: self.strengths[part] for part in parts}
+        take = rewrite_parts(
+            rig,
+            take,
+            for_rig(rig, motion, parts),
+            parts,
+            strengths=dataclasses.replace(take.strengths, **fresh),
+            seed=motion.seed,
+            gaze_seed=motion.seed if "gaze" in parts else take.gaze_seed,
+            settings={**take.settings, **self.task.settings},
+        )
+        memory.remember(take, motion)
+        return take
 
 
 CLASSES = (Generate,)
