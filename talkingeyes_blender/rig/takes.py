@@ -58,6 +58,8 @@ class Take:
     """Name and version of the weights that made it; empty where that is not known."""
     format: int = 1
     """Of its record: see take_records.FORMAT."""
+    locked: frozenset[str] = frozenset()
+    """Parts that are not to be made anew."""
     active: bool = True
     """Whether the take plays, or is kept aside, muted."""
     warnings: tuple[str, ...] = ()
@@ -419,6 +421,7 @@ def _take(clip: Clip) -> Take:
     return Take(
         name=strip.action.name,
         start=record["start"] + strip.frame_start - strip.action_frame_start,
+        locked=frozenset(record.get("locked", ())),
         active=clip.plays,
         **fields_of(record),
     )
