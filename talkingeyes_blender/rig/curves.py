@@ -21,6 +21,7 @@ from .blinks import blink_expressions
 from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_paths, motion_channels
 from .head_rig import HeadRig
 from .obstacles import dead_curves
+from .strength_layer import adjust_again
 from .takes import (
     TAKE_PROPERTY,
     Take,
@@ -184,7 +185,9 @@ def write_gaze(
         copy.name, copy.use_fake_user = name, fake
     for owner in owners(rig):
         owner.update_tag()
-    return next(t for t in takes(rig) if t.id == take.id)
+    written = next(t for t in takes(rig) if t.id == take.id)
+    adjust_again(rig, written)
+    return written
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
