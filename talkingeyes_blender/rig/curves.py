@@ -22,6 +22,7 @@ from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_p
 from .hand_edits import edited, is_sealed, seal
 from .head_rig import HeadRig
 from .obstacles import dead_curves
+from .strength_layer import adjust_again
 from .take_records import FORMAT
 from .takes import (
     TAKE_PROPERTY,
@@ -203,7 +204,9 @@ def write_gaze(
         copy.name, copy.use_fake_user = name, fake
     for owner in owners(rig):
         owner.update_tag()
-    return next(t for t in takes(rig) if t.id == take.id)
+    written = next(t for t in takes(rig) if t.id == take.id)
+    adjust_again(rig, written)
+    return written
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
