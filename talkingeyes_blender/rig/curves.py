@@ -34,6 +34,7 @@ from .takes import (
     read_record,
     refuse_tweak_mode,
     remove_unused,
+    restore_values,
     revert,
     snapshot,
     takes,
@@ -129,6 +130,7 @@ def write_take(
     for action, fake in held:
         action.use_fake_user = fake
         remove_unused(action)
+    _let_go(rig, channels, record["before"])
     for owner in owners(rig):
         owner.update_tag()
     written = next(take for take in takes(rig) if take.id == record["id"])
@@ -264,6 +266,17 @@ def _before(rig: HeadRig, channels: Channels) -> list[dict[str, Any]]:
             values.update(older[len(before)] if len(before) < len(older) else {})
         before.append(values)
     return before
+
+
+def _let_go(rig: HeadRig, channels: Channels, before: list[dict[str, Any]]) -> None:
+    """Put what earlier takes moved, and no take that plays moves any more, back to where it was: after another choice
+    of bones or keys it would stay where the last frame left it."""
+    for owner, of_owner, values in zip(owners(rig), channels.lists, before, strict=False):
+        still = {channel.data_path for channel in of_owner}
+        for clip in clips(owner):
+            if clip.plays and not still >= values.keys():
+                still |= {curve.data_path for curve in compat.Curves(clip.strip.action, compat.slot_of(clip.strip))}
+        restore_values(owner, {path: value for path, value in values.items() if path not in still})
 
 
 # ---------------------------------------------------------------------------------------------------------- checking

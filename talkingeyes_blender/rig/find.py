@@ -66,9 +66,11 @@ def find_rig(
     else:
         raise TalkingEyesError(f"'{obj.name}' is a {obj.type.lower()}, neither a mesh nor an armature.", _SELECT)
     if armature is None:
-        if not vocabulary_of(key_names(obj), read_map(obj).keys):
+        # Teeth or lashes may be selected; the face is whichever of its relatives has the most keys.
+        best, _ = _face_mesh(relatives(obj), obj, read_map(obj).keys)
+        if not vocabulary_of(key_names(best), read_map(best).keys):
             raise _unrigged(obj)
-        armature = obj
+        armature = mesh = best
     stored = read_map(armature)
     chosen = dataclasses.replace(stored, bones={**stored.bones, **(bones or {})}, keys={**stored.keys, **(keys or {})})
     named, reasons = _bones(armature, chosen.bones)
@@ -182,8 +184,7 @@ def _no_jaw(armature: bpy.types.Object) -> TalkingEyesError:
     existing = [bone.name for bone in armature.data.bones]
     some = ", ".join(existing[:6]) + (", ..." if len(existing) > 6 else "")
     return TalkingEyesError(
-        f"The armature '{armature.name}' has no jaw bone (its bones: {some or 'none'}), and its meshes have no shape "
-        "keys with ARKit's names or those of visemes.",
+        f"The armature '{armature.name}' has no jaw bone (its bones: {some or 'none'}).",
         "Name the bone that opens the mouth 'jaw' or choose it under Rig Mapping, or select the head's own armature.",
     )
 

@@ -12,6 +12,7 @@ from .points import key_points, mesh_to_armature, transform
 
 _MOST_MOVED = 0.7
 _FEWEST = 8
+_ROUNDS = 4
 _LEAST, _MOST = 3.0, 60.0
 _HELD = 0.8
 """Weight to the jaw from which skin goes with it wholly."""
@@ -27,6 +28,13 @@ def turned_degrees(mesh: bpy.types.Object, name: str) -> float | None:
     most = np.flatnonzero(away > _MOST_MOVED * away.max(initial=0.0))
     if len(most) < _FEWEST:
         return None
+    for _ in range(_ROUNDS):
+        rotation, scale, place = fit_rotation(rest[most], moved[most])
+        missed = np.linalg.norm(moved[most] - scale * rest[most] @ rotation.T - place, axis=1)
+        # Skin that stretches between what turns and what stays would make the turn look smaller.
+        most = most[missed <= max(np.median(missed), 1e-6 * away.max())]
+        if len(most) < 2 * _FEWEST:
+            break
     rotation, _, _ = fit_rotation(rest[most], moved[most])
     degrees = float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
     return degrees if _LEAST <= degrees <= _MOST else None
