@@ -91,8 +91,10 @@ class Clip:
 
 
 def owners(rig: HeadRig) -> list[bpy.types.ID]:
-    """The data-blocks whose animation a take consists of: the armature object and the mesh's shape keys."""
-    return [owner for owner in (rig.armature, rig.shape_keys) if owner is not None]
+    """The data-blocks whose animation a take consists of: the armature object, the mesh's shape keys, then those of
+    further meshes of the face."""
+    more = (part.mesh.data.shape_keys for part in rig.more)
+    return [owner for owner in (rig.armature, rig.shape_keys, *more) if owner is not None]
 
 
 def clips(owner: bpy.types.ID) -> Iterator[Clip]:
