@@ -145,6 +145,14 @@ def test_the_rules_themselves_find_every_closure(viewer):
     assert table["jaw peak on high vowels"].value < 0.6 < table["jaw peak on low vowels"].value
 
 
+def test_stretches_of_one_recording_are_drawn_together():
+    phones = [Phone(0.0, 0.4, "aa"), Phone(0.4, 0.52, "p"), Phone(0.52, 2.0, "aa")]
+    good, bad = _spoken(_gap((0.4, 0.52)), phones), _spoken(_gap(), phones)
+    table = real.table([good, bad], 1.0)
+    assert (table["recordings"], table["stretches"], table["bilabials"]) == (1, 2, 2)
+    assert table["closure recall"].plain() == [0.5, 0.5, 0.5]
+
+
 # -- sounds that are no speech
 
 
