@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 import bpy
@@ -197,13 +198,25 @@ def retiming(scene: bpy.types.Scene, strip) -> tuple[float, ...]:
     if hasattr(strip, "retiming_keys"):
         start = content_start(strip)
         return tuple(float(key.timeline_frame) - start for key in strip.retiming_keys)
-    sound = getattr(strip.sound, "factory", None)
-    if sound is None:
+    seconds = _seconds(bpy.path.abspath(strip.sound.filepath, library=strip.sound.library))
+    if seconds is None:
         return ()
-    rate, length = sound.specs[0], sound.length
-    expected = length / rate * scene.render.fps / scene.render.fps_base if rate and length > 0 else strip.frame_duration
+    frames = seconds * scene.render.fps / scene.render.fps_base
     # Lengths are rounded to frames, and differently by version.
-    return (0.0, float(strip.frame_duration)) if abs(strip.frame_duration - expected) > 2.0 else ()
+    return (0.0, float(strip.frame_duration)) if abs(strip.frame_duration - frames) > 2.0 else ()
+
+
+@functools.lru_cache(maxsize=64)
+def _seconds(path: str) -> float | None:
+    """How long a sound file is, if Blender knows."""
+    import aud
+
+    try:
+        sound = aud.Sound(path)
+        rate, _ = sound.specs
+        return sound.length / rate if rate > 0 and sound.length > 0 else None
+    except aud.error:
+        return None
 
 
 # --------------------------------------------------------------------------------------------------------- rendering
