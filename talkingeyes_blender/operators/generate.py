@@ -65,14 +65,17 @@ class GeneratePlan:
         from ..rig.curves import write_take
         from ..rig.find import find_rig
         from ..rig.retarget import motion_for_rig, report_for_rig
-        from ..rig.strips import find_sound, timing
+        from ..rig.spoken import record
+        from ..rig.strip_times import placement, why_muted
+        from ..rig.strips import find_sound
 
         strip = self.strip
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
         head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
         if head.name not in scene.objects:
             raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
-        heard = timing(scene, find_sound(scene, strip))
+        spoken = find_sound(scene, strip)
+        heard = placement(scene, spoken)
         if (heard.offset, heard.duration) != (self.task.start, self.task.duration):
             raise TalkingEyesError(f"The strip '{strip}' was changed while the motion was made.", "Generate again.")
         rig = find_rig(head)
@@ -87,7 +90,13 @@ class GeneratePlan:
                 strengths=Strengths(**self.strengths),
                 seed=each.seed,
                 keep_previous=scene.talkingeyes.keep_takes or number > 0,
-                settings={"strip": strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
+                settings={
+                    "strip": strip,
+                    "start": heard.offset,
+                    "duration": heard.duration,
+                    **record(scene, [spoken], heard.start),
+                    **self.task.settings,
+                },
             )
             memory.remember(take, each)
         scene.talkingeyes.gaze_seed = motion.seed
@@ -96,7 +105,8 @@ class GeneratePlan:
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
         written = f"{motion.duration:.1f} s of motion were written to '{rig.name}'"
         written += f" as {1 + len(more)} takes." if more else "."
-        return " ".join((written, *take.warnings, *cannot))
+        muted = why_muted(scene, spoken)
+        return " ".join((written, *take.warnings, *cannot, *([muted] if muted else [])))
 
 
 CLASSES = (Generate,)

@@ -7,6 +7,7 @@ Nothing here opens a file, so panels may ask at every redraw.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import bpy
 
@@ -20,7 +21,7 @@ class Placement:
     """What of a sound strip is heard when, in seconds."""
 
     offset: float
-    """Where in the file the strip begins to sound; 0 for a retimed strip, of which only the mixer knows."""
+    """Where in the file the strip begins to sound; 0 for a retimed strip (but for a fraction of a frame), of which only the mixer knows."""
     duration: float
     """How long it sounds at most: what is seen of the strip, which may reach beyond the end of the file."""
     start: float
@@ -54,7 +55,10 @@ def placement(scene: bpy.types.Scene, strip) -> Placement:
             f"The strip '{strip.name}' lies outside of what its meta strip shows.", "Lengthen the meta strip."
         )
     retiming = compat.retiming(scene, strip)
-    skipped = 0.0 if retiming else compat.skipped(strip, left) / per_second - compat.sound_delay(strip)
+    if retiming:
+        skipped = (left - math.floor(left)) / per_second  # its mix begins with a whole frame
+    else:
+        skipped = compat.skipped(strip, left) / per_second - compat.sound_delay(strip)
     start = left / per_second + max(0.0, -skipped)
     duration = right / per_second - start
     if duration <= 0:
