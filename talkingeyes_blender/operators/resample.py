@@ -51,7 +51,7 @@ class ResampleOperator(jobs.JobOperator):
         return None
 
     def plan(self, context: bpy.types.Context) -> ResamplePlan:
-        from ..rig.strips import find_sound, timing
+        from ..rig.spoken import heard_again
         from ..worker.client import Task
 
         scene, settings = context.scene, context.scene.talkingeyes
@@ -61,7 +61,7 @@ class ResampleOperator(jobs.JobOperator):
         made = take.settings
         if not {"strip", "start", "duration"} <= set(made):
             raise TalkingEyesError(f"The take '{take.name}' does not say what it was made from.", "Generate it again.")
-        heard = timing(scene, find_sound(scene, made["strip"]))
+        heard = heard_again(scene, made)
         seed = settings.gaze_seed
         if settings.next_gaze_seed:
             seed = (seed + 1) % (settings.bl_rna.properties["gaze_seed"].hard_max + 1)
