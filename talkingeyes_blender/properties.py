@@ -65,6 +65,14 @@ class SceneSettings(bpy.types.PropertyGroup):
         default=True,
     )
 
+    takes: bpy.props.IntProperty(
+        name="Takes",
+        description="How many takes Generate makes, with this seed and those that follow it; the first one plays. "
+        "Further takes cost a fraction of the first",
+        default=1,
+        min=1,
+        max=16,
+    )
     keep_takes: bpy.props.BoolProperty(
         name="Keep Earlier Takes",
         description="Generate adds a take and mutes the one that played. Turn it off to replace that one",

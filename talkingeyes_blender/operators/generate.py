@@ -44,9 +44,14 @@ class Generate(jobs.JobOperator, bpy.types.Operator):
             duration=heard.duration,
             device=settings.chosen_device(context),
             bundle=preferences.read(context).weights,
+            takes=settings.takes,
             settings=settings.generation(),
         )
-        return GeneratePlan(task, scene.session_uid, (rig.mesh or rig.armature).session_uid, strip.name, settings.parts)
+        return GeneratePlan(
+            task, scene.session_uid, (rig.mesh or rig.armature).session_uid, strip.name, settings.parts,
+            {"strip": strip.name, "head": rig.name, "start": heard.start_frame,
+             "settings": {"strip": strip.name, "start": heard.offset, "duration": heard.duration, **task.settings}},
+        )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +63,10 @@ class GeneratePlan:
     head_uid: int
     strip: str
     strengths: dict[str, float]
+    story: dict[str, object] = dataclasses.field(default_factory=dict)
+    """What the motion was made for, for whoever has to bring it back."""
 
-    def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+    def apply(self, context: bpy.types.Context, motion: Motion, *more: Motion) -> str:
         from ..rig.channels import Parts, Strengths
         from ..rig.curves import write_take
         from ..rig.find import find_rig
@@ -75,23 +82,27 @@ class GeneratePlan:
         if (heard.offset, heard.duration) != (self.task.start, self.task.duration):
             raise TalkingEyesError(f"The strip '{strip}' was changed while the motion was made.", "Generate again.")
         rig = find_rig(head)
-        take = write_take(
-            rig,
-            motion_for_rig(rig, motion),
-            scene=scene,
-            start_frame=heard.start_frame,
-            parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
-            strengths=Strengths(**self.strengths),
-            seed=motion.seed,
-            keep_previous=scene.talkingeyes.keep_takes,
-            settings={"strip": strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
-        )
-        memory.remember(take, motion)
+        # The last one written plays; of several takes that shall be the first.
+        for number, each in enumerate((*reversed(more), motion)):
+            take = write_take(
+                rig,
+                motion_for_rig(rig, each),
+                scene=scene,
+                start_frame=heard.start_frame,
+                parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
+                strengths=Strengths(**self.strengths),
+                seed=each.seed,
+                keep_previous=scene.talkingeyes.keep_takes or number > 0,
+                settings={"strip": strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
+            )
+            memory.remember(take, each)
         scene.talkingeyes.gaze_seed = motion.seed
         scene.sync_mode = "AUDIO_SYNC"
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
-        return " ".join((f"{motion.duration:.1f} s of motion were written to '{rig.name}'.", *take.warnings, *cannot))
+        written = f"{motion.duration:.1f} s of motion were written to '{rig.name}'"
+        written += f" as {1 + len(more)} takes." if more else "."
+        return " ".join((written, *take.warnings, *cannot))
 
 
 CLASSES = (Generate,)

@@ -63,7 +63,7 @@ class ResamplePlan:
     head_uid: int
     take_id: str
 
-    def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+    def apply(self, context: bpy.types.Context, motion: Motion, *more: Motion) -> str:
         from ..rig.curves import write_gaze
         from ..rig.find import find_rig
         from ..rig.takes import takes

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..operators import subject
+from ..operators import recovery, subject
 from ..operators.fit_playback import fits
 from ..operators.generate import Generate
 from .set_up import draw_first_run
@@ -33,6 +33,7 @@ class SpeechPanel(Tab, bpy.types.Panel):
         else:
             _actions(layout, context)
             _note(layout, context)
+            _lost(layout, context)
 
 
 class TakesPanel(Tab, bpy.types.Panel):
@@ -50,11 +51,23 @@ class TakesPanel(Tab, bpy.types.Panel):
         for take in subject.takes_of(context):
             row = column.row(align=True)
             gaze = "" if take.gaze_seed == take.seed else f", gaze {take.gaze_seed}"
+            name = take.label or f"seed {take.seed}{gaze}"
+            stars = " " + "*" * take.rating if take.rating else ""
             icon = "RADIOBUT_ON" if take.active else "RADIOBUT_OFF"
             row.operator(
-                "talkingeyes.choose_take", text=f"{take.number}: seed {take.seed}{gaze}", icon=icon, depress=take.active
+                "talkingeyes.choose_take", text=f"{take.number}: {name}{stars}", icon=icon, depress=take.active
             ).take = take.id
             row.operator("talkingeyes.remove_take", text="", icon="X").take = take.id
+        playing = subject.take_of(context)
+        row = layout.row(align=True)
+        for stars in range(1, 6):
+            icon = "SOLO_ON" if stars <= playing.rating else "SOLO_OFF"
+            operator = row.operator("talkingeyes.rate_take", text="", icon=icon)
+            operator.take, operator.stars = playing.id, stars
+        row.operator("talkingeyes.rename_take", text="Rename").take = playing.id
+        row = layout.row(align=True)
+        row.operator("talkingeyes.take_influence", text="Influence").take = playing.id
+        row.operator("talkingeyes.bake_take", text="Bake").take = playing.id
         layout.prop(context.scene.talkingeyes, "keep_takes")
 
 
@@ -165,7 +178,9 @@ def _actions(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     reason = Generate.disabled_reason(context)
     if reason is not None and reason not in (subject.why_no_strip(context), subject.why_no_head(context)):
         _warning(layout, context, reason)
-    layout.prop(settings, "seed")
+    row = layout.row(align=True)
+    row.prop(settings, "seed")
+    row.prop(settings, "takes")
     column = layout.column(align=True)
     column.operator("talkingeyes.resample_gaze", icon="HIDE_OFF")
     row = column.row(align=True)
@@ -192,6 +207,16 @@ def _note(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     lines(box, context, job.note, job.note_icon)
     if job.note_mend:
         box.operator(job.note_mend)
+
+
+def _lost(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    if not recovery.is_any():
+        return
+    box = layout.box()
+    lines(box, context, "A motion was finished and could not be written.", "RECOVER_LAST")
+    row = box.row(align=True)
+    row.operator("talkingeyes.recover_motion", text="Recover")
+    row.operator("talkingeyes.discard_motion")
 
 
 def _warning(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) -> bpy.types.UILayout:

@@ -50,6 +50,7 @@ class Task:
     device: str = "auto"
     bundle: str | None = None
     motion: Motion | None = None
+    takes: int = 1
     settings: dict[str, object] = dataclasses.field(default_factory=dict)
 
 
@@ -62,6 +63,8 @@ class Job:
         self.fraction = 0.0
         self.phase = "Starting the worker"
         self.motion: Motion | None = None
+        self.more: list[Motion] = []
+        """Takes after the first, where several were asked for."""
         self.error: TalkingEyesError | None = None
         self.device = ""
         self.seconds = 0.0
@@ -109,6 +112,7 @@ class Job:
             self.device, self.seconds, self.fraction = answer.device, answer.seconds, 1.0
             try:
                 self.motion = Motion.load(answer.output)
+                self.more = [Motion.load(path) for path in answer.more]
             except TalkingEyesError as error:
                 self.error = error
             self._end("failed" if self.error else "done")
@@ -354,6 +358,7 @@ def _write_request(task: Task, number: int, folder: Path) -> protocol.Request:
         device=task.device,
         bundle=task.bundle,
         motion=motion,
+        takes=task.takes,
         settings=task.settings,
     )
 

@@ -49,6 +49,8 @@ class Request:
     device: str = "auto"
     bundle: str | None = None
     motion: str | None = None
+    takes: int = 1
+    """Of 'generate': motions to make, with ``seed`` and the seeds that follow it."""
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -73,12 +75,13 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """The motion lies in ``output``; ``seconds`` of work on ``device``."""
+    """The motion lies in ``output``, those of further takes in ``more``; ``seconds`` of work on ``device``."""
 
     id: int
     output: str
     device: str
     seconds: float
+    more: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
