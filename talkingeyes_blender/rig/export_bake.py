@@ -64,7 +64,8 @@ def baked(
     off, unless ``keep_modifiers``.
     """
     scene = context.scene
-    originals = [rig.armature, *(mesh for mesh in head_meshes(rig, scene) if mesh.name in context.view_layer.objects)]
+    meshes = [mesh for mesh in head_meshes(rig, scene) if mesh.name in context.view_layer.objects]
+    originals = [rig.armature, *(mesh for mesh in meshes if mesh != rig.armature)]
     record = _Record(originals)
     for depsgraph in evaluated(context, [rig.armature, rig.mesh], frames, progress):
         record.take(depsgraph)

@@ -69,7 +69,7 @@ def sample_motion(
     poses = {joint: np.tile(np.eye(4), (len(frames), 1, 1)) for joint in joints}
     bones = _bones(rig)
     for i, depsgraph in enumerate(evaluated(context, [rig.armature, rig.mesh], frames, progress)):
-        pose = rig.armature.evaluated_get(depsgraph).pose.bones
+        pose = rig.armature.evaluated_get(depsgraph).pose.bones if bones else {}
         for joint, name in bones.items():
             poses[joint][i] = np.array(pose[name].matrix) @ np.array(pose[name].bone.matrix_local.inverted_safe())
         blocks = rig.shape_keys.evaluated_get(depsgraph).key_blocks if keys else {}
@@ -161,7 +161,8 @@ def _shown(context: bpy.types.Context, objects: list[bpy.types.Object]) -> Itera
 
 def _bones(rig: HeadRig) -> dict[str, str]:
     """Bone by what it stands for; 'head' is the one that carries the jaw."""
-    carrier = rig.armature.data.bones[rig.bones["jaw"]].parent
+    jaw = rig.bones.get("jaw")
+    carrier = rig.armature.data.bones[jaw].parent if jaw is not None else None
     head = carrier.name if carrier is not None else rig.bones.get("neck")
     names = {joint: rig.bones.get(joint) for joint in ("root", "jaw", "left_eye", "right_eye")}
     return {joint: name for joint, name in {**names, "head": head}.items() if name is not None}
