@@ -18,6 +18,7 @@ from talkingeyes_blender.head.arkit_curves import (
     ANGLES,
     NAMES,
     arkit_curves,
+    turns_of_curves,
     write_arkit_csv,
 )
 from talkingeyes_blender.head.arkit_values import LOOK_ASIDE_DEGREES, LOOK_DOWN_DEGREES, OPEN_DEGREES
@@ -169,6 +170,17 @@ def test_rotations_become_their_curves():
     assert curves["eyeLookInRight"] == pytest.approx([0, 0, 0.2, 0], abs=1e-6)
     assert not curves["eyeLookInLeft"].any() and not curves["eyeLookOutRight"].any()
     assert curves["eyeLookUpRight"][3] > 0.2 and not curves["eyeLookUpRight"][:3].any()
+
+
+def test_curves_say_what_turned():
+    motion = standin_motion(60, jaw=np.random.default_rng(0).uniform(0.0, 0.1, (60, 3)) * [2, 1, 0])
+    curves = dict(zip(NAMES, arkit_curves(motion).T, strict=True))
+    jaw, eyes = turns_of_curves(curves, 60)
+    assert np.allclose(jaw, motion.jaw, atol=1e-6)
+    for side in (slice(0, 3), slice(3, 6)):
+        told, was = (rotation.matrix_from_axis_angle(turn[:, side])[..., 2] for turn in (eyes, motion.eyes))
+        small = (np.abs(motion.eyes[:, side]) < 0.3).all(1)  # curves end at 1
+        assert small.sum() > 40 and np.allclose(told[small], was[small], atol=1e-5)
 
 
 def test_blinks_lips_and_limits():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -12,7 +13,17 @@ from ..errors import TalkingEyesError
 from ..motion import Motion
 from . import rotation
 from .arkit import INDEX, STANDIN
-from .arkit_values import BLINKS, expression_values, jaw_values, look_values
+from .arkit_values import (
+    ASIDE_DEGREES,
+    BLINKS,
+    LOOK_ASIDE_DEGREES,
+    LOOK_DOWN_DEGREES,
+    LOOK_UP_DEGREES,
+    OPEN_DEGREES,
+    expression_values,
+    jaw_values,
+    look_values,
+)
 from .writing import written_whole
 
 _SIDES = ("Left", "Right")
@@ -56,6 +67,25 @@ def arkit_curves(motion: Motion) -> np.ndarray:
     for name, blink in zip(BLINKS, motion.blink.T, strict=True):
         values[name] = np.clip(motion.expression[:, INDEX[name]].astype(np.float64) + blink, 0, 1)
     return np.stack([values[name] for name in NAMES], 1)
+
+
+def turns_of_curves(values: Mapping[str, np.ndarray], frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """(jaw (T, 3), eyes (T, 6)) that jawOpen, ... and eyeLook... (T,) stand for; 0 for those that are not given."""
+
+    def of(name: str) -> np.ndarray:
+        return np.asarray(values.get(name, np.zeros(frames)), np.float64)
+
+    jaw = np.zeros((frames, 3))
+    jaw[:, 0] = np.radians(OPEN_DEGREES * of("jawOpen"))
+    jaw[:, 1] = np.radians(ASIDE_DEGREES * (of("jawLeft") - of("jawRight")))
+    eyes = []
+    for side, outwards in (("Left", 1.0), ("Right", -1.0)):
+        yaw, pitch = np.zeros((2, frames, 3))
+        yaw[:, 1] = np.radians(LOOK_ASIDE_DEGREES * outwards * (of(f"eyeLookOut{side}") - of(f"eyeLookIn{side}")))
+        down, up = LOOK_DOWN_DEGREES * of(f"eyeLookDown{side}"), LOOK_UP_DEGREES * of(f"eyeLookUp{side}")
+        pitch[:, 0] = np.radians(down - up)
+        eyes.append(rotation.compose(yaw, pitch))
+    return jaw, np.concatenate(eyes, 1)
 
 
 def write_arkit_csv(path: str | os.PathLike, motion: Motion, layout: str = "seconds") -> None:
