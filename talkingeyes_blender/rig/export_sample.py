@@ -88,6 +88,8 @@ def sample_motion(
     turns = {joint: _turns(matrices) for joint, matrices in poses.items()}
 
     def turn(joint: str, carrier: str) -> np.ndarray:
+        if joint not in bones:
+            return np.zeros((count, 3))
         relative = turns[carrier].transpose(0, 2, 1) @ turns[joint]
         return _axis_angles(rig.frame.T @ relative @ rig.frame)
 
