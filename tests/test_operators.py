@@ -556,57 +556,6 @@ def test_takes_are_kept_chosen_and_removed(ready):
     assert not takes(rig) and not bpy.data.actions
 
 
-def test_several_takes_in_one_job(ready):
-    settings = bpy.context.scene.talkingeyes
-    settings.seed, settings.takes, settings.keep_takes = 11, 3, False
-    assert bpy.ops.talkingeyes.generate() == {"FINISHED"}
-    rig = subject.head_of(bpy.context)
-    made = takes(rig)
-    assert [take.seed for take in made] == [13, 12, 11] and [take.active for take in made] == [False, False, True]
-    assert "3 takes" in jobs.note().text
-    eyes = {take.seed: memory.recall(take).eyes for take in made}
-    assert not np.array_equal(eyes[11], eyes[12]) and not np.array_equal(eyes[12], eyes[13])
-    # One take of the same seed alone is the same motion; it takes the place of the one that played.
-    settings.seed, settings.takes = 12, 1
-    assert bpy.ops.talkingeyes.generate() == {"FINISHED"}
-    made = takes(rig)
-    assert [take.seed for take in made] == [13, 12, 12]
-    assert np.allclose(memory.recall(made[-1]).eyes, eyes[12], atol=1e-4)
-
-
-def test_takes_are_named_rated_weakened_and_baked(ready):
-    for seed in (1, 2):
-        ready.talkingeyes.seed = seed
-        bpy.ops.talkingeyes.generate()
-    rig = subject.head_of(bpy.context)
-    first, second = takes(rig)
-    assert bpy.ops.talkingeyes.rename_take(take=first.id, label="  the  calm one ") == {"FINISHED"}
-    assert bpy.ops.talkingeyes.rate_take(stars=4) == {"FINISHED"}  # the one that plays
-    first, second = takes(rig)
-    assert (first.label, first.rating, second.label, second.rating) == ("the calm one", 0, "", 4)
-    bpy.ops.talkingeyes.rate_take(stars=4)
-    assert takes(rig)[1].rating == 0, "the same stars again"
-    memory.recall(first)  # the motion is still there
-
-    def jaw() -> float:
-        ready.frame_set(round(second.start + second.frames * second.step / 2))
-        return rig.armature.pose.bones["jaw"].matrix_basis.to_quaternion().angle
-
-    whole = jaw()
-    assert bpy.ops.talkingeyes.take_influence(take=second.id, influence=0.5) == {"FINISHED"}
-    assert jaw() == pytest.approx(whole / 2, rel=0.1)
-    bpy.ops.talkingeyes.take_influence(take=second.id, influence=1.0)
-    assert jaw() == pytest.approx(whole, rel=1e-3)
-
-    assert bpy.ops.talkingeyes.bake_take(take=first.id) == {"FINISHED"}
-    assert [take.seed for take in takes(rig)] == [2]
-    baked = [action for action in bpy.data.actions if "the calm one baked" in action.name]
-    assert baked and not any(key.startswith("talkingeyes_") for action in baked for key in action.keys())  # noqa: SIM118
-    before = [action_dump(action) for action in baked]
-    bpy.ops.talkingeyes.clear()
-    assert not takes(rig) and [action_dump(action) for action in baked] == before
-
-
 def test_a_finished_motion_that_could_not_be_written_is_kept_and_recovered(ready, double, monkeypatch):
     double()
     assert "No motion was lost" in refusal(bpy.ops.talkingeyes.recover_motion)

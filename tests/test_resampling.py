@@ -17,6 +17,7 @@ from talkingeyes_blender.inference.blinks import ENVELOPE, make_blinks
 from talkingeyes_blender.inference.gaze_decoder import GazeSteps
 from talkingeyes_blender.inference.generator import Generator
 from talkingeyes_blender.inference.settings import GenerationSettings
+from talkingeyes_blender.motion import Motion
 
 torch.set_num_threads(1)
 
@@ -62,6 +63,12 @@ def test_parts_change_and_nothing_else(generator, sound, motion, parts):
 def test_a_new_head_is_that_of_its_seed(generator, sound, motion):
     other = generator.resample(sound, motion, 6, ("head", "gaze", "blinks"))
     assert not differing(other, generator.generate(sound, 6))
+
+
+def test_all_parts_of_another_seed(generator, sound, motion):
+    blank = motion.replace(**{name: 0 * getattr(motion, name) for name in CHANNELS})
+    assert not differing(generator.resample(sound, blank, 6, resampling.PARTS), generator.generate(sound, 6))
+    assert differing(motion, generator.resample(sound, motion, 6, ("head",))) == {"head"}
 
 
 def test_the_paper_s_gaze_follows_a_new_head(generator, sound):
@@ -171,9 +178,9 @@ def test_progress_of_some_frames(generator, sound, motion):
         (GAZE, (20, 201), "no frames 20 to 200"),
         (GAZE, (20, 20), "no frames"),
         (GAZE, (20, 23), "3 frames are too few"),
-        (("face",), None, "'face' cannot be resampled"),
+        (("face",), (20, 60), "face of some frames"),
+        (("brows",), None, "'brows' is not known"),
         ((), None, "No part"),
-        (("head",), None, "without the gaze"),
     ],
 )
 def test_what_cannot_be_resampled(generator, sound, motion, parts, frames, words):
@@ -241,9 +248,10 @@ def gazes(*stretches: tuple[int, float]) -> np.ndarray:
 
 
 def joined(kept, drawn, blink=None, first=20):
-    head = np.zeros((len(kept), 3), np.float32)
+    still = np.zeros((len(kept), 3), np.float32)
     blink = np.zeros((len(kept), 2), np.float32) if blink is None else blink
-    return np.degrees(resampling.join_gaze(kept, drawn, head, head, blink, first)[:, 1])
+    motion = Motion(still[:, :0], still, still, kept, blink, 0, "none")
+    return np.degrees(resampling.join_gaze(motion, drawn, motion, first)[:, 1])
 
 
 def test_eyes_land_by_a_saccade_and_rest():

@@ -170,7 +170,8 @@ class Generator:
             frames: first frame and the one behind the last, None for all. New frames are joined to the kept ones
                 without a jump (``resampling``), and these stay as they are to the bit.
 
-        Without ``frames``, the seed that made a motion gives back its parts.
+        Without ``frames``, the seed that made a motion gives back its parts. Where the head is drawn and the gaze is
+        not, the eyes stay as they are, and look elsewhere with the head.
 
         Raises:
             TalkingEyesError: the motion was not made for a clip of this length, or the parts or frames are none.
@@ -181,57 +182,61 @@ class Generator:
                 f"the sound {clip.frames} at {FPS:g}.",
                 "Choose the sound, and the trim, that the motion was generated from.",
             )
-        parts = resampling.checked_parts(parts)
+        parts = resampling.checked_parts(parts, frames)
         first, last = resampling.checked_range(frames, motion.frames)
         settings = settings.with_defaults(self.bundle.generation)
         if "head" not in parts:
             settings = dataclasses.replace(settings, gaze="sample")
-        streams = Streams(seed)
-        changes = {}
+        choice = resampling.CANDIDATES if last < clip.frames and settings.gaze == "sample" else 1
+        costs = {
+            "head": _COSTS["head"] * resampling.CANDIDATES,
+            "gaze": _cost_of_gaze(choice)
+            * resampling.frames_to_draw(self.bundle.gaze_decoder, first, last)
+            / clip.frames,
+        }
+        cost = self._cost_of_speech(clip, face="face" in parts) if parts != {"blinks"} else 1e-9
+        phases = _Phases(progress, cost + sum(costs[part] for part in parts if part in costs))
+        draws = [Streams(seed, number) for number in range(resampling.CANDIDATES)]
+        heard = self._hear(clip, phases) if parts != {"blinks"} else None
+        made = motion
         if "blinks" in parts:
-            drawn = make_blinks(clip.frames, streams.blinks(), settings.blink_rate)
-            changes["blink"] = resampling.join_blinks(motion.blink, drawn, first, last)
+            drawn = make_blinks(clip.frames, draws[0].blinks(), settings.blink_rate)
+            made = made.replace(blink=resampling.join_blinks(motion.blink, drawn, first, last))
+        if "face" in parts:
+            self._make_face(clip, heard, phases)
+            face = {"expression": heard.face[:, :-3], "jaw": heard.face[:, -3:]}
+            made = made.replace(**face, head_model=self.bundle.head_model)
+        if "head" in parts:
+            with phases.phase("Moving the head", costs["head"], clip.frames) as tick:
+                made = made.replace(head=self._head_anew(heard, motion.head, draws, first, last, tick))
         if "gaze" in parts:
-            changes.update(
-                self._gaze_anew(clip, motion.replace(**changes), seed, parts, (first, last), settings, progress)
-            )
-        return motion.replace(**changes).checked()
+            eyes = self._gaze_anew(heard, made, draws[:choice], first, last, settings, phases, costs["gaze"])
+            made = made.replace(eyes=resampling.join_gaze(motion, eyes, made, first))
+        return made.checked()
 
     def _gaze_anew(
         self,
-        clip: AudioClip,
+        heard: _Heard,
         motion: Motion,
-        seed: int,
-        parts: frozenset[str],
-        frames: tuple[int, int],
+        draws: list[Streams],
+        first: int,
+        last: int,
         settings: GenerationSettings,
-        progress: Progress | None,
-    ) -> dict[str, np.ndarray]:
-        """The eyes, and the head where it is among the parts, of ``resample``."""
-        decoder, (first, last) = self.bundle.gaze_decoder, frames
-        choice = resampling.CANDIDATES if last < clip.frames and settings.gaze == "sample" else 1
-        draws = [Streams(seed, number) for number in range(resampling.CANDIDATES)]
-        count = resampling.frames_to_draw(decoder, first, last)
-        cost = _cost_of_gaze(choice) * count / clip.frames
-        cost_of_head = _COSTS["head"] * len(draws) if "head" in parts else 0.0
-        phases = _Phases(progress, self._cost_of_speech(clip, face=False) + cost + cost_of_head)
-        heard = self._hear(clip, phases)
-        head = motion.head
-        if "head" in parts:
-            with phases.phase("Moving the head", cost_of_head, clip.frames) as tick:
-                head = self._head_anew(heard, motion.head, draws, first, last, tick)
-        sampler = None
+        phases: _Phases,
+        cost: float,
+    ) -> np.ndarray:
+        """Eyes (K, last - first, 6) for a motion whose head and earlier eyes stay."""
+        sampler, bundle = None, self.bundle
         if settings.gaze == "sample":
-            seeds = [streams.gaze() for streams in draws[:choice]]
-            sampler = CodeSampler(seeds, settings.temperature, settings.top_k)
-        with phases.phase("Moving the eyes", cost, count) as tick, _one_thread(self.device):
+            sampler = CodeSampler([streams.gaze() for streams in draws], settings.temperature, settings.top_k)
+        head = torch.from_numpy(motion.head)[None].to(self.device)
+        frames = resampling.frames_to_draw(bundle.gaze_decoder, first, last)
+        with phases.phase("Moving the eyes", cost, frames) as tick, _one_thread(self.device):
             drawn = resampling.draw_gaze(
-                decoder, self.bundle.gaze_vqvae, heard.gaze_features, torch.from_numpy(head)[None].to(self.device),
-                motion.eyes, first, last, sampler, choice, _BLOCK, tick,
+                bundle.gaze_decoder, bundle.gaze_vqvae, heard.gaze_features, head, motion.eyes, first, last, sampler,
+                len(draws), _BLOCK, tick,
             )  # fmt: skip
-        drawn = resampling.fixate(drawn, head, motion.eyes, first, settings.fixate)
-        eyes = resampling.join_gaze(motion.eyes, drawn, motion.head, head, motion.blink, first)
-        return {"eyes": eyes, "head": head}
+        return resampling.fixate(drawn, motion.head, motion.eyes, first, settings.fixate)
 
     def _head_anew(
         self, heard: _Heard, kept: np.ndarray, draws: list[Streams], first: int, last: int, tick: Callable[[int], None]

@@ -24,14 +24,14 @@ from torch import Tensor
 
 from ..errors import TalkingEyesError
 from ..head.rotation import compose, invert, matrix_from_axis_angle
-from ..motion import FPS
+from ..motion import FPS, Motion
 from .blinks import ENVELOPE
 from .fixating import MOVING, OCULAR_LIMIT, Fixating
 from .gaze_decoder import CodeSampler, GazeDecoder, GazeSteps
 from .gaze_vqvae import GazeVQVAE
 
-PARTS = ("head", "gaze", "blinks")
-"""What chance has a hand in. The face follows from the speech alone."""
+PARTS = ("face", "head", "gaze", "blinks")
+"""Chance has a hand in all but the face, which follows from the speech."""
 
 CANDIDATES = 8
 """Heads and gazes that are drawn where they have to be joined at an end."""
@@ -56,15 +56,15 @@ _OPEN = 0.05
 """Closure up to which lids count as open."""
 
 
-def checked_parts(parts: Collection[str]) -> frozenset[str]:
-    """The parts as a set; TalkingEyesError if there is none, an unknown one, or a head without gaze."""
+def checked_parts(parts: Collection[str], frames: Sequence[int] | None) -> frozenset[str]:
+    """The parts as a set; TalkingEyesError if there is none, an unknown one, or the face of some frames."""
     unknown = sorted(set(parts) - set(PARTS))
     if unknown or not parts:
-        what = f"The part '{unknown[0]}' cannot be resampled." if unknown else "No part was named to resample."
-        raise TalkingEyesError(what, f"Choose among {', '.join(PARTS)}; the face follows from the speech alone.")
-    if "head" in parts and "gaze" not in parts:
+        what = f"The part '{unknown[0]}' is not known." if unknown else "No part was named to resample."
+        raise TalkingEyesError(what, f"Choose among {', '.join(PARTS)}.")
+    if "face" in parts and frames is not None:
         raise TalkingEyesError(
-            "The head cannot be resampled without the gaze.", "Eyes make up for the head's turns: choose both."
+            "The face of some frames cannot be resampled.", "It follows from the speech alone: choose other parts."
         )
     return frozenset(parts)
 
@@ -250,22 +250,20 @@ def fixate(drawn: np.ndarray, head: np.ndarray, eyes: np.ndarray, first: int, le
     return np.stack(out)
 
 
-def join_gaze(
-    kept: np.ndarray, drawn: np.ndarray, old_head: np.ndarray, head: np.ndarray, blink: np.ndarray, first: int
-) -> np.ndarray:
-    """Eyes (T, 6) with the best of ``drawn`` (K, n, 6) from frame ``first`` on, going over to ``kept`` at their end.
+def join_gaze(kept: Motion, drawn: np.ndarray, made: Motion, first: int) -> np.ndarray:
+    """Eyes (T, 6) with the best of ``drawn`` (K, n, 6) from frame ``first`` on, going over to the kept at their end.
 
-    ``kept`` (T, 6) was made under ``old_head`` (T, 3); where the new ``head`` differs, the eyes turn on to what they
-    looked at. ``blink`` (T, 2) says when lids are shut.
+    Where the head of the motion ``made`` is not the kept one, the eyes turn on to what they looked at.
     """
     count = drawn.shape[1]
     last = first + count
-    out = kept.copy()
-    if last == len(kept):
+    out = kept.eyes.copy()
+    if last == kept.frames:
         out[first:] = drawn[0]
         return out
-    there = look_there(kept[first:last], old_head[first:last], head[first:last])
-    cost = _costs(drawn, there, kept[last], blink[first:last].max(1))
+    inside = slice(first, last)
+    there = look_there(kept.eyes[inside], kept.head[inside], made.head[inside])
+    cost = _costs(drawn, there, kept.eyes[last], made.blink[inside].max(1))
     take, at = np.unravel_index(int(cost.argmin()), cost.shape)
     at = int(at) + 1
     new = drawn[take].astype(np.float64)
@@ -275,7 +273,7 @@ def join_gaze(
     for frame in range(at - steps + 1, at):
         share = _minimum_jerk((frame - (at - steps)) / steps)
         new[frame] += share * (there[at] - new[frame])
-    out[first:last] = new
+    out[inside] = new
     return out
 
 

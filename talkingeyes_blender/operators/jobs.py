@@ -48,8 +48,11 @@ class Plan(Protocol):
 
     task: Task
 
-    def apply(self, context: bpy.types.Context, motion: Motion, *more: Motion) -> str:
-        """Write the motion and return a sentence for the user; raise TalkingEyesError before anything is changed."""
+    def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        """Write the motion (of a task with ``seeds``, the list of them) and return a sentence for the user.
+
+        Raises TalkingEyesError before anything is changed.
+        """
         ...
 
 
@@ -218,7 +221,8 @@ class JobOperator(Explained):
         story = getattr(self._plan, "story", None)
         kept = recovery.keep(self._job.motion, story) if story else None
         try:
-            said = self._plan.apply(context, self._job.motion, *self._job.more)
+            several = bool(self._plan.task.seeds)
+            said = self._plan.apply(context, self._job.motions if several else self._job.motion)
         except TalkingEyesError as error:
             result = self._refuse(error)
             if kept is not None:

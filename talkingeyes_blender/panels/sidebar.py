@@ -9,6 +9,7 @@ from ..operators import recovery, subject
 from ..operators.fit_playback import fits
 from ..operators.generate import Generate
 from .set_up import draw_first_run
+from .takes import CLASSES as TAKES
 from .text import lines
 
 
@@ -34,41 +35,6 @@ class SpeechPanel(Tab, bpy.types.Panel):
             _actions(layout, context)
             _note(layout, context)
             _lost(layout, context)
-
-
-class TakesPanel(Tab, bpy.types.Panel):
-    bl_idname = "TALKINGEYES_PT_takes"
-    bl_parent_id = "TALKINGEYES_PT_speech"
-    bl_label = "Takes"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return subject.why_no_take(context) is None
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        column = layout.column(align=True)
-        for take in subject.takes_of(context):
-            row = column.row(align=True)
-            gaze = "" if take.gaze_seed == take.seed else f", gaze {take.gaze_seed}"
-            name = take.label or f"seed {take.seed}{gaze}"
-            stars = " " + "*" * take.rating if take.rating else ""
-            icon = "RADIOBUT_ON" if take.active else "RADIOBUT_OFF"
-            row.operator(
-                "talkingeyes.choose_take", text=f"{take.number}: {name}{stars}", icon=icon, depress=take.active
-            ).take = take.id
-            row.operator("talkingeyes.remove_take", text="", icon="X").take = take.id
-        playing = subject.take_of(context)
-        row = layout.row(align=True)
-        for stars in range(1, 6):
-            icon = "SOLO_ON" if stars <= playing.rating else "SOLO_OFF"
-            operator = row.operator("talkingeyes.rate_take", text="", icon=icon)
-            operator.take, operator.stars = playing.id, stars
-        row.operator("talkingeyes.rename_take", text="Rename").take = playing.id
-        row = layout.row(align=True)
-        row.operator("talkingeyes.take_influence", text="Influence").take = playing.id
-        row.operator("talkingeyes.bake_take", text="Bake").take = playing.id
-        layout.prop(context.scene.talkingeyes, "keep_takes")
 
 
 class PartsPanel(Tab, bpy.types.Panel):
@@ -178,9 +144,7 @@ def _actions(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     reason = Generate.disabled_reason(context)
     if reason is not None and reason not in (subject.why_no_strip(context), subject.why_no_head(context)):
         _warning(layout, context, reason)
-    row = layout.row(align=True)
-    row.prop(settings, "seed")
-    row.prop(settings, "takes")
+    layout.prop(settings, "seed")
     column = layout.column(align=True)
     column.operator("talkingeyes.resample_gaze", icon="HIDE_OFF")
     row = column.row(align=True)
@@ -225,4 +189,4 @@ def _warning(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) 
     return box
 
 
-CLASSES = (SpeechPanel, TakesPanel, PartsPanel, EyesPanel, RigPanel, WorkerPanel)
+CLASSES = (SpeechPanel, *TAKES, PartsPanel, EyesPanel, RigPanel, WorkerPanel)

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -57,6 +58,8 @@ class Take:
     """Name and version of the weights that made it; empty where that is not known."""
     format: int = 1
     """Of its record: see take_records.FORMAT."""
+    locked: frozenset[str] = frozenset()
+    """Parts that are not to be made anew."""
     active: bool = True
     """Whether the take plays, or is kept aside, muted."""
     warnings: tuple[str, ...] = ()
@@ -88,8 +91,10 @@ class Clip:
 
 
 def owners(rig: HeadRig) -> list[bpy.types.ID]:
-    """The data-blocks whose animation a take consists of: the armature object and the mesh's shape keys."""
-    return [owner for owner in (rig.armature, rig.shape_keys) if owner is not None]
+    """The data-blocks whose animation a take consists of: the armature object, the mesh's shape keys, then those of
+    further meshes of the face."""
+    more = (part.mesh.data.shape_keys for part in rig.more)
+    return [owner for owner in (rig.armature, rig.shape_keys, *more) if owner is not None]
 
 
 def clips(owner: bpy.types.ID) -> Iterator[Clip]:
@@ -352,6 +357,29 @@ def revert(owner: bpy.types.ID, strips: list[tuple]) -> None:
     _drop_empty(owner)
 
 
+@contextlib.contextmanager
+def all_or_none(rig: HeadRig) -> Iterator[None]:
+    """Bring our strips on a rig back to what they were, and remove what was added, if the block raises.
+
+    The block must not remove takes.
+    """
+    before = [(owner, snapshot(owner)) for owner in owners(rig)]
+    keys = rig.shape_keys.key_blocks if rig.shape_keys is not None else ()
+    sliders = [(key, key.slider_min, key.slider_max) for key in keys]
+    try:
+        yield
+    except BaseException:
+        known = {strip[2] for _, strips in before for strip in strips}
+        new = {clip.strip.action for owner, _ in before for clip in clips(owner)} - known
+        for owner, strips in before:
+            revert(owner, strips)
+        for action in new:
+            remove_unused(action)
+        for key, low, high in sliders:
+            key.slider_min, key.slider_max = low, high
+        raise
+
+
 def values_of(owner: bpy.types.ID, data_paths: set[str]) -> dict[str, Any]:
     """The present values of properties, as JSON takes them."""
     values = {}
@@ -395,6 +423,7 @@ def _take(clip: Clip) -> Take:
     return Take(
         name=strip.action.name,
         start=record["start"] + strip.frame_start - strip.action_frame_start,
+        locked=frozenset(record.get("locked", ())),
         active=clip.plays,
         **fields_of(record),
     )
