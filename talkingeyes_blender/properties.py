@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import preferences
+from . import preferences, take_properties
 from .operators import jobs
 from .rig import compat
 
@@ -95,9 +95,7 @@ class SceneSettings(bpy.types.PropertyGroup):
         default=True,
     )
 
-    write_face: bpy.props.BoolProperty(
-        name="Face", description="Write the expression and the jaw", default=True
-    )
+    write_face: bpy.props.BoolProperty(name="Face", description="Write the expression and the jaw", default=True)
     write_head: bpy.props.BoolProperty(name="Head", description="Write the turns of the head", default=True)
     write_gaze: bpy.props.BoolProperty(name="Gaze", description="Write the turns of the eyes", default=True)
     write_blinks: bpy.props.BoolProperty(name="Blinks", description="Write the blinks", default=True)
@@ -202,11 +200,13 @@ class JobState(bpy.types.PropertyGroup):
 def attach() -> None:
     bpy.types.Scene.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=SceneSettings)
     bpy.types.WindowManager.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=JobState)
+    take_properties.attach()
 
 
 def detach() -> None:
+    take_properties.detach()
     del bpy.types.WindowManager.talkingeyes
     del bpy.types.Scene.talkingeyes
 
 
-CLASSES = (SceneSettings, JobState)
+CLASSES = (SceneSettings, JobState, *take_properties.CLASSES)

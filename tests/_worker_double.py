@@ -75,6 +75,9 @@ class ObedientGenerator:
             head_model=arkit.STANDIN,
         )
 
+    def generate_takes(self, clip, seeds, settings, progress):
+        return [self.generate(clip, seed, settings, progress) for seed in seeds]
+
     def resample_gaze(self, clip, motion, seed, settings, progress):
         return motion.replace(eyes=motion.eyes * 0 + 0.125, seed=seed)
 

@@ -27,7 +27,8 @@ from talkingeyes_blender.operators import memory, subject  # noqa: E402
 from talkingeyes_blender.operators.frame_range import SHORTEST, take_range  # noqa: E402
 from talkingeyes_blender.operators.resample import LockPart, Resample  # noqa: E402
 from talkingeyes_blender.operators.resample_gaze import ResampleGaze  # noqa: E402
-from talkingeyes_blender.rig.takes import TAKE_PROPERTY, clear, takes  # noqa: E402
+from talkingeyes_blender.rig import compat  # noqa: E402
+from talkingeyes_blender.rig.takes import TAKE_PROPERTY, clear, clips, takes  # noqa: E402
 
 CHANNELS = ("expression", "jaw", "head", "eyes", "blink")
 
@@ -154,6 +155,25 @@ def test_a_new_take_of_real_motion(ready):  # noqa: F811
     memory.remember(the_take(), motion)
     bpy.ops.talkingeyes.resample()
     assert not difference(one, kept())
+
+
+def test_an_edited_take_is_kept_aside_where_nobody_can_be_asked(made):
+    first = the_take()
+    action = bpy.data.actions[first.name]
+    clip = next(clips(subject.head_of(bpy.context).armature))
+    curve = next(c for c in compat.Curves(clip.strip.action, compat.slot_of(clip.strip)) if "left_eye" in c.data_path)
+    curve.keyframe_points[20].co.y += 0.25
+    mine = action_dump(action)
+    choose(made, "FRAMES")
+    assert bpy.ops.talkingeyes.resample() == {"FINISHED"}
+    old, new = takes(subject.head_of(bpy.context))
+    assert (old.id, old.active, new.active) == (first.id, False, True)
+    assert action_dump(bpy.data.actions[old.name]) == mine
+    assert "may have been edited by hand; it was kept, muted." in bpy.context.window_manager.talkingeyes.note
+    assert memory.recall(old) is not None and difference(memory.recall(old), memory.recall(new))
+    bpy.ops.talkingeyes.choose_take(take=old.id)
+    assert bpy.ops.talkingeyes.resample(edited="LOSE") == {"FINISHED"}
+    assert len(takes(subject.head_of(bpy.context))) == 2
 
 
 # -- refusals

@@ -11,13 +11,14 @@ import re
 import numpy as np
 
 from ...errors import TalkingEyesError
-from .voices import RATE, Phone
+from .voices import Phone
 
 ALPHABET = "cmu"
 _STEP = 0.01
-_PAD = 0.3
-"""Seconds of faint noise before and after: words that begin or end with the sound find no path else."""
 _SILENT = ("SIL", "+NSN+", "+SPN+")
+_BEAMS = ({"bestpath": False}, {"bestpath": False, "beam": 1e-100, "wbeam": 1e-80, "pbeam": 1e-100})
+"""Settings that are tried in turn. The search for a best path gives a sentence's edges one frame, which the second pass
+then refuses; a wide beam finds words that are spoken carelessly."""
 
 
 def _decoder(**settings):
@@ -28,12 +29,6 @@ def _decoder(**settings):
             "The aligner pocketsphinx is not installed.", "Install it: pip install 'talkingeyes-blender[align]'"
         ) from error
     return Decoder(loglevel="FATAL", **settings)
-
-
-def _padded(samples: np.ndarray) -> np.ndarray:
-    noise = np.random.default_rng(0).normal(0, 2e-4, len(samples) + 2 * int(_PAD * RATE))
-    noise[int(_PAD * RATE) :][: len(samples)] += samples
-    return noise
 
 
 def _pcm(samples: np.ndarray) -> bytes:
@@ -63,31 +58,38 @@ def align(samples: np.ndarray, text: str) -> list[Phone]:
     words = re.sub(r"[^a-z' ]", " ", text.lower()).split()
     if not words:
         raise TalkingEyesError("The transcript holds no English words.", "Write what is said, in letters.")
-    decoder, sound = _decoder(lm=None), _pcm(_padded(samples))
+    sound = _pcm(samples)
+    decoder = _decoder(lm=None, **_BEAMS[0])
     unknown = [word for word in words if decoder.lookup_word(word) is None]
     if unknown:
         raise TalkingEyesError(
             f"The aligner's dictionary lacks {', '.join(sorted(set(unknown)))}.",
             "Write numbers and names as words that sound like them, or leave the recording out.",
         )
-    try:
-        decoder.set_align_text(" ".join(words))
-        _heard(decoder, sound)
-        if decoder.hyp() is None:
-            raise RuntimeError("no path through the words")
-        decoder.set_alignment()
-        _heard(decoder, sound)
-        alignment = decoder.get_alignment()
-        if alignment is None:
-            raise RuntimeError("no path through the sounds")
-        entries = [phone for word in alignment.words() for phone in word]
-    except (RuntimeError, ValueError) as error:
-        raise TalkingEyesError(
-            f"The transcript does not fit the sound ({error}).", "Correct the words, or split the recording at a pause."
-        ) from error
-    duration, phones = len(samples) / RATE, []
-    for entry in entries:
-        start, end = (np.clip(t * _STEP - _PAD, 0, duration) for t in (entry.start, entry.start + entry.duration))
-        if end > start:
-            phones.append(Phone(float(start), float(end), "sil" if entry.name in _SILENT else entry.name.lower()))
-    return phones
+    for attempt, settings in enumerate(_BEAMS):
+        decoder = decoder if attempt == 0 else _decoder(lm=None, **settings)
+        try:
+            return _align(decoder, sound, " ".join(words))
+        except (RuntimeError, ValueError) as error:
+            reason = error
+    raise TalkingEyesError(
+        f"The transcript does not fit the sound ({reason}).", "Correct the words, or split the recording at a pause."
+    ) from reason
+
+
+def _align(decoder, sound: bytes, words: str) -> list[Phone]:
+    """Words first, then the sounds within them; RuntimeError where no path fits."""
+    decoder.set_align_text(words)
+    _heard(decoder, sound)
+    if decoder.hyp() is None:
+        raise RuntimeError("no path through the words")
+    decoder.set_alignment()
+    _heard(decoder, sound)
+    alignment = decoder.get_alignment()
+    if alignment is None:
+        raise RuntimeError("no path through the sounds")
+    entries = [phone for word in alignment.words() for phone in word]
+    return [
+        Phone(e.start * _STEP, (e.start + e.duration) * _STEP, "sil" if e.name in _SILENT else e.name.lower())
+        for e in entries
+    ]
