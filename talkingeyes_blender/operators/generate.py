@@ -70,10 +70,10 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
             "strip": strip.name, "head": rig.name, "start": heard.start_frame,
             "settings": {"strip": strip.name, "start": heard.offset, "duration": heard.duration, **task.settings},
         }  # fmt: skip
-        locked = replacing.locked_take(scene, rig, heard)
+        lose = self.edited == "LOSE"
+        locked = replacing.locked_take(scene, rig, heard) if isinstance(self, Generate) else None
         if locked is not None:
             task = dataclasses.replace(task, **replacing.around(locked, settings.parts))
-        lose = self.edited == "LOSE"
         return GeneratePlan(
             task, scene.session_uid, head_uid, strip.name, settings.parts, lose, story, locked and locked.id
         )
@@ -97,7 +97,7 @@ class GeneratePlan:
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
         scene, rig, heard = self.destination()
         if self.locked is not None:
-            take = self._write_around(rig, motion)
+            take = replacing.write_around(rig, self.locked, self.task, motion, self.strengths, self.replace_edited)
             scene.talkingeyes.gaze_seed = self.task.seed
             return f"The parts of '{take.name}' that are not locked were made anew."
         take = self.write(scene, rig, heard, motion, scene.talkingeyes.keep_takes)
@@ -164,28 +164,6 @@ class GeneratePlan:
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
         muted = why_muted(scene, find_sound(scene, self.strip))
         return " ".join((f"{said} to '{rig.name}'.", *warnings, *cannot, *([muted] if muted else [])))
-
-    def _write_around(self, rig: HeadRig, motion: Motion) -> Take:
-        """Write the parts that are not locked into the take that has locked ones."""
-        from ..rig.rewrite import rewrite_parts
-        from .resample import for_rig, refuse_locked, take_still_there
-
-        take, parts = take_still_there(rig, self.locked), self.task.parts
-        refuse_locked(take, parts)
-        motion = motion.replace(seed=self.task.seed)
-        fresh = {part: self.strengths[part] for part in parts}
-        take = rewrite_parts(
-            rig,
-            take,
-            for_rig(rig, motion, parts),
-            parts,
-            strengths=dataclasses.replace(take.strengths, **fresh),
-            seed=motion.seed,
-            gaze_seed=motion.seed if "gaze" in parts else take.gaze_seed,
-            settings={**take.settings, **self.task.settings},
-        )
-        memory.remember(take, motion)
-        return take
 
 
 CLASSES = (Generate,)
