@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 
 from . import preferences
-from .operators import jobs
+from .operators import adjust_take, jobs
 from .rig import compat
 
 BLINK_RATES = {"PAPER": None, "CONVERSATION": 26.0, "REST": 17.0}
@@ -70,6 +70,16 @@ class SceneSettings(bpy.types.PropertyGroup):
         description="Generate adds a take and mutes the one that played. Turn it off to replace that one",
         default=True,
     )
+
+    reduce_keys: bpy.props.BoolProperty(
+        name="Reduce Keys of New Takes",
+        description="Give the curves that are written few keys with handles, as Reduce Keys does",
+        default=False,
+    )
+    preset: bpy.props.StringProperty(
+        name="Character", description="The preset that was chosen last", options={"HIDDEN"}
+    )
+    take: bpy.props.PointerProperty(name="Adjust Take", type=adjust_take.TakeStrengths)
 
     write_face: bpy.props.BoolProperty(
         name="Face", description="Write the expression and the jaw", default=True
@@ -185,4 +195,4 @@ def detach() -> None:
     del bpy.types.Scene.talkingeyes
 
 
-CLASSES = (SceneSettings, JobState)
+CLASSES = (*adjust_take.GROUPS, SceneSettings, JobState)

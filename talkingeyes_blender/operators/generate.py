@@ -10,7 +10,7 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import jobs, memory, subject
+from . import jobs, memory, reduce_keys, subject
 
 if TYPE_CHECKING:
     from ..motion import Motion
@@ -87,11 +87,13 @@ class GeneratePlan:
             settings={"strip": strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
         )
         memory.remember(take, motion)
+        fewer = reduce_keys.reduce_new(scene, rig, take)
         scene.talkingeyes.gaze_seed = motion.seed
         scene.sync_mode = "AUDIO_SYNC"
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
-        return " ".join((f"{motion.duration:.1f} s of motion were written to '{rig.name}'.", *take.warnings, *cannot))
+        said = f"{motion.duration:.1f} s of motion were written to '{rig.name}'."
+        return " ".join((said, *fewer, *take.warnings, *cannot))
 
 
 CLASSES = (Generate,)

@@ -10,7 +10,7 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import jobs, memory, subject
+from . import jobs, memory, reduce_keys, subject
 
 if TYPE_CHECKING:
     from ..motion import Motion
@@ -74,9 +74,9 @@ class ResamplePlan:
         if take is None:
             raise TalkingEyesError("The take was removed while its gaze was sampled.", jobs.UNCHANGED)
         before = self.task.motion
-        memory.remember(
-            write_gaze(rig, motion.eyes, take=take, seed=self.task.seed), before.replace(eyes=motion.eyes)
-        )
+        written = write_gaze(rig, motion.eyes, take=take, seed=self.task.seed)
+        memory.remember(written, before.replace(eyes=motion.eyes))
+        reduce_keys.reduce_new(scene, rig, written, gaze_alone=True)
         scene.talkingeyes.gaze_seed = self.task.seed
         return f"The gaze of '{rig.name}' was sampled with seed {self.task.seed}."
 
