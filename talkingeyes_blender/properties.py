@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 
 from . import preferences, take_properties
-from .operators import jobs
+from .operators import adjust_take, jobs
 from .rig import compat
 
 BLINK_RATES = {"PAPER": None, "CONVERSATION": 26.0, "REST": 17.0}
@@ -95,7 +95,19 @@ class SceneSettings(bpy.types.PropertyGroup):
         default=True,
     )
 
-    write_face: bpy.props.BoolProperty(name="Face", description="Write the expression and the jaw", default=True)
+    reduce_keys: bpy.props.BoolProperty(
+        name="Reduce Keys of New Takes",
+        description="Give the curves that are written few keys with handles, as Reduce Keys does",
+        default=False,
+    )
+    preset: bpy.props.StringProperty(
+        name="Character", description="The preset that was chosen last", options={"HIDDEN"}
+    )
+    take: bpy.props.PointerProperty(name="Adjust Take", type=adjust_take.TakeStrengths)
+
+    write_face: bpy.props.BoolProperty(
+        name="Face", description="Write the expression and the jaw", default=True
+    )
     write_head: bpy.props.BoolProperty(name="Head", description="Write the turns of the head", default=True)
     write_gaze: bpy.props.BoolProperty(name="Gaze", description="Write the turns of the eyes", default=True)
     write_blinks: bpy.props.BoolProperty(name="Blinks", description="Write the blinks", default=True)
@@ -209,4 +221,4 @@ def detach() -> None:
     del bpy.types.Scene.talkingeyes
 
 
-CLASSES = (SceneSettings, JobState, *take_properties.CLASSES)
+CLASSES = (*adjust_take.GROUPS, SceneSettings, JobState, *take_properties.CLASSES)

@@ -74,7 +74,10 @@ def degrees(a, b):
 @pytest.mark.parametrize("mode", MODES)
 def test_the_true_error_is_within_the_bounds(scene, mode):
     head = tiny_head()
-    rig = build_head(bpy.context, head, "Ann") if mode == "XYZ" else find_rig(foreign_rig(head, mode=mode, twisted=True))
+    if mode == "XYZ":
+        rig = build_head(bpy.context, head, "Ann")
+    else:
+        rig = find_rig(foreign_rig(head, mode=mode, twisted=True))
     motion = lively_motion(head).replace(head_model=rig.head_model)
     take = write_take(rig, motion, scene=scene, start_frame=3.25)
     bones = [rig.bones[joint] for joint in ("neck", "jaw", "left_eye", "right_eye")]
@@ -112,7 +115,7 @@ def test_blinks_saccades_and_closures_keep_their_extremes(scene):
         go_to(scene, frame + 1)
         if value == 1:
             assert blink.value == pytest.approx(1, abs=2e-3)
-    keyed = [c for a in bpy.data.actions for c in every_curve(a) if "BlinkLeft" in c.data_path][0]
+    keyed = next(c for a in bpy.data.actions for c in every_curve(a) if "BlinkLeft" in c.data_path)
     frames = [round(p.co.x) - 1 for p in keyed.keyframe_points]
     assert {11, 13, 48, 50, 81, 83} <= set(frames)
     after = reduction.lip_partings(rig, _clips(rig), 1 + np.arange(take.frames, dtype=float))

@@ -11,7 +11,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 from _heads import tiny_head  # noqa: E402
-from _rigs import every_curve, evaluated_vertices, file_dump, foreign_rig, fresh_scene, go_to, random_motion  # noqa: E402
+from _rigs import evaluated_vertices, every_curve, file_dump, foreign_rig, fresh_scene, go_to, random_motion  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.head import rotation  # noqa: E402
@@ -43,7 +43,10 @@ def turn(rig, joint) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["XYZ", "QUATERNION", "AXIS_ANGLE"])
 def test_each_part_scales_by_itself_and_goes_back(scene, mode):
     head = tiny_head()
-    rig = build_head(bpy.context, head, "Ann") if mode == "XYZ" else find_rig(foreign_rig(head, mode=mode, twisted=True))
+    if mode == "XYZ":
+        rig = build_head(bpy.context, head, "Ann")
+    else:
+        rig = find_rig(foreign_rig(head, mode=mode, twisted=True))
     motion = random_motion(head, 12).replace(head_model=rig.head_model)
     take = write_take(rig, motion, scene=scene, start_frame=1)
     go_to(scene, 12)

@@ -10,7 +10,7 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import asking, jobs, memory, replacing, subject
+from . import asking, jobs, memory, reduce_keys, replacing, subject
 
 if TYPE_CHECKING:
     from ..motion import Motion
@@ -150,7 +150,8 @@ class GeneratePlan:
             weights=weights_in(self.task.bundle),
         )
         memory.remember(take, motion)
-        return take
+        fewer = reduce_keys.reduce_new(scene, rig, take)
+        return dataclasses.replace(take, warnings=(*fewer, *take.warnings))
 
     def finish(self, scene: bpy.types.Scene, rig: HeadRig, motion: Motion, warnings: tuple[str, ...], said: str) -> str:
         from ..rig.retarget import report_for_rig

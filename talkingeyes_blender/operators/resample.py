@@ -10,7 +10,7 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import asking, jobs, memory, subject
+from . import asking, jobs, memory, reduce_keys, subject
 from .frame_range import take_range
 
 if TYPE_CHECKING:
@@ -169,6 +169,8 @@ class ResamplePlan:
         before, made = take, for_rig(rig, motion, parts)
         take = rewrite_parts(rig, take, made, parts, frames, keep_edited=self.keep_edited, story=story, **changes)
         memory.remember(take, motion)
+        if frames is None:
+            reduce_keys.reduce_new(scene, rig, take, gaze_alone=parts == ("gaze",))
         scene.talkingeyes.gaze_seed = seed
         what = " and ".join(NAMES[part] for part in parts)
         where = ""

@@ -3,6 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from . import export, preferences, resample, sidebar
+from . import export, layers, preferences, presets, resample, sidebar
 
-CLASSES = (*preferences.CLASSES, *sidebar.CLASSES, *resample.CLASSES, *export.CLASSES)
+CLASSES = (
+    *preferences.CLASSES,
+    *sidebar.CLASSES,
+    *resample.CLASSES,
+    *layers.CLASSES,
+    *presets.CLASSES,
+    *export.CLASSES,
+)

@@ -8,6 +8,7 @@ import bpy
 from ..operators import recovery, subject
 from ..operators.fit_playback import fits
 from ..operators.generate import Generate
+from .presets import draw_characters
 from .set_up import draw_first_run
 from .takes import CLASSES as TAKES
 from .text import lines
@@ -43,6 +44,7 @@ class PartsPanel(Tab, bpy.types.Panel):
     bl_label = "Parts"
 
     def draw(self, context: bpy.types.Context) -> None:
+        draw_characters(self, context)
         settings = context.scene.talkingeyes
         column = self.layout.column(align=True)
         for part in ("face", "head", "gaze", "blinks"):

@@ -41,6 +41,15 @@ def seal(
     action[WRITTEN_PROPERTY] = json.dumps(now)
 
 
+def seal_take(rig: HeadRig, take: Take, paths: Collection[str] | None = None) -> None:
+    """``seal`` all actions of a take, after we have changed its curves ourselves."""
+    slots: dict[bpy.types.Action, list] = {}
+    for clip in _clips(rig, take):
+        slots.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
+    for action, of_action in slots.items():
+        seal(action, of_action, paths)
+
+
 def is_sealed(rig: HeadRig, take: Take) -> bool:
     """Whether it is known what was written; takes of the first versions did not note it."""
     return all(WRITTEN_PROPERTY in clip.strip.action for clip in _clips(rig, take))

@@ -120,9 +120,7 @@ class _Fit:
         """(K - 1, 2, C) slopes at the start and the end of each piece, by least squares."""
         ends, _, straight, a, b = self._basis(kept)
         rest = self.dense - straight
-        aa, ab, bb, ar, br = (
-            np.add.reduceat(x, ends[:-1], axis=0) for x in (a * a, a * b, b * b, a * rest, b * rest)
-        )
+        aa, ab, bb, ar, br = (np.add.reduceat(x, ends[:-1], axis=0) for x in (a * a, a * b, b * b, a * rest, b * rest))
         determinant = aa * bb - ab * ab
         good = determinant > 1e-9 * np.maximum(aa * bb, 1e-30)
         safe = np.where(good, determinant, 1.0)
@@ -131,9 +129,7 @@ class _Fit:
         end = np.where(good, (aa * br - ab * ar) / safe, chord)
         return np.stack([start, end], 1)
 
-    def errors(
-        self, kept: np.ndarray, left: np.ndarray | None = None, right: np.ndarray | None = None
-    ) -> np.ndarray:
+    def errors(self, kept: np.ndarray, left: np.ndarray | None = None, right: np.ndarray | None = None) -> np.ndarray:
         """(N,) error at all dense places as a part of the bound, with fitted or given slopes."""
         if left is None:
             left, right = _both(self.slopes(kept), len(kept), self.dense.shape[1])

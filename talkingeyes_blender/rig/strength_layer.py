@@ -9,6 +9,7 @@ apart, so that what the two make together stays shut.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator
 
@@ -30,6 +31,8 @@ _SHUT, _OPEN = 0.0005, 0.004
 """Metres of the head between the lips up to which they count as shut, and from which on jaw and lips scale wholly."""
 _MOUTH = slice(31, 51)
 """Of the face's landmarks, those of the mouth."""
+_JOINTS = {"neck": ("head", 0), "jaw": ("jaw", 9), "left_eye": ("gaze", 18), "right_eye": ("gaze", 27)}
+"""By joint: what its turns count for, and the first column of its pose correctives."""
 _EVEN = 0.01
 """How far straight lines between control points may miss the factor."""
 _WIDER = 0.001
@@ -125,7 +128,7 @@ def _clips(rig: HeadRig, take: Take) -> list[Clip]:
 def _parts(rig: HeadRig) -> dict[tuple[str, int], tuple[str, int]]:
     """(part, power of its factor that scales a curve) by data path and index."""
     parts: dict[tuple[str, int], tuple[str, int]] = {}
-    for joint, part, column in (("neck", "head", 0), ("jaw", "jaw", 9), ("left_eye", "gaze", 18), ("right_eye", "gaze", 27)):
+    for joint, (part, column) in _JOINTS.items():
         for index, property_ in _scaled_numbers():
             if joint in rig.bones:
                 parts[bone_path(rig.bones[joint], property_), index] = part, 1
@@ -170,7 +173,7 @@ def _knots(values: np.ndarray) -> np.ndarray:
     kept = np.unique([0, len(values) - 1])
     while True:
         error = np.abs(np.interp(places, kept, values[kept]) - values)
-        wrong = [a + int(error[a : b + 1].argmax()) for a, b in zip(kept, kept[1:], strict=False)]
+        wrong = [a + int(error[a : b + 1].argmax()) for a, b in itertools.pairwise(kept)]
         new = [i for i in wrong if error[i] > _EVEN]
         if not new:
             return kept[:1] if np.ptp(values) == 0 else kept
