@@ -61,8 +61,10 @@ class ReduceKeys(jobs.Explained, bpy.types.Operator):
 def reduce_new(
     scene: bpy.types.Scene, rig: HeadRig, take: Take, paths: Collection[str] | None = None
 ) -> tuple[str, ...]:
-    """Reduce the keys of what was just written (the curves with these data paths, None: all), where the user wants that;
-    a sentence about it, or none."""
+    """Reduce the keys of what was just written, where the user wants that; a sentence about it, or none.
+
+    ``paths`` are the data paths of what was written; None stands for all.
+    """
     if not scene.talkingeyes.reduce_keys:
         return ()
     from ..rig.hand_edits import seal_take
