@@ -182,7 +182,10 @@ def _carried(rig: HeadRig, target: bpy.types.Object) -> bool:
 
 
 def _untouched(target: bpy.types.Object) -> bool:
-    return not (target.animation_data or target.parent or target.children or len(target.constraints))
+    if target.animation_data or target.parent or target.children or len(target.constraints):
+        return False
+    # Other heads may look at it too.
+    return not any(isinstance(user, bpy.types.Object) for user in bpy.data.user_map(subset=[target])[target])
 
 
 def _new_target(rig: HeadRig) -> bpy.types.Object:
