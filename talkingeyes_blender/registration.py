@@ -7,6 +7,7 @@ import bpy
 
 from . import operators, panels, properties
 from .operators import jobs, set_up
+from .panels.export import draw_menu
 
 HANDLERS = (
     (bpy.app.handlers.load_pre, jobs.drop),
@@ -22,9 +23,11 @@ def register() -> None:
     properties.attach()
     for handlers, handler in HANDLERS:
         handlers.append(handler)
+    bpy.types.TOPBAR_MT_file_export.append(draw_menu)
 
 
 def unregister() -> None:
+    bpy.types.TOPBAR_MT_file_export.remove(draw_menu)
     for handlers, handler in HANDLERS:
         handlers.remove(handler)
     jobs.close()

@@ -40,10 +40,15 @@ class ReduceKeys(jobs.Explained, bpy.types.Operator):
         return jobs.why_busy() or subject.why_no_take(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..rig.hand_edits import edited, seal_take
         from ..rig.key_reduction import reduce_take
 
         try:
-            done = reduce_take(subject.head_of(context), subject.take_of(context), self.degrees, self.millimetres)
+            rig, take = subject.head_of(context), subject.take_of(context)
+            by_hand = edited(rig, take)
+            done = reduce_take(rig, take, self.degrees, self.millimetres)
+            if not by_hand:
+                seal_take(rig, take)
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -56,9 +61,13 @@ def reduce_new(scene: bpy.types.Scene, rig: HeadRig, take: Take, gaze_alone: boo
     if not scene.talkingeyes.reduce_keys:
         return ()
     from ..rig.channels import gaze_paths
+    from ..rig.hand_edits import seal_take
     from ..rig.key_reduction import reduce_take
 
-    return (told(reduce_take(rig, take, paths=set.union(*gaze_paths(rig)) if gaze_alone else None)),)
+    paths = set.union(*gaze_paths(rig)) if gaze_alone else None
+    done = reduce_take(rig, take, paths=paths)
+    seal_take(rig, take, paths)
+    return (told(done),)
 
 
 def told(done: Reduction) -> str:

@@ -3,6 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from . import layers, preferences, presets, sidebar
+from . import export, layers, preferences, presets, resample, sidebar
 
-CLASSES = (*preferences.CLASSES, *sidebar.CLASSES, *layers.CLASSES, *presets.CLASSES)
+CLASSES = (
+    *preferences.CLASSES,
+    *sidebar.CLASSES,
+    *resample.CLASSES,
+    *layers.CLASSES,
+    *presets.CLASSES,
+    *export.CLASSES,
+)
