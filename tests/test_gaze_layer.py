@@ -18,6 +18,7 @@ from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.curves import clear, write_gaze, write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 
+plain = pytest.mark.parametrize("rig", ["ours"], indirect=True)
 TILTED = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
@@ -132,6 +133,7 @@ def test_the_eyes_stay_within_their_range_and_never_jump(rig, scene):
     assert 33 < largest < 35.1
 
 
+@plain
 def test_the_range_can_be_set(rig, scene):
     target = layer.add_layer(bpy.context, rig)
     put(rig, target, 40, 0, 2)
@@ -178,6 +180,7 @@ def test_offsets_turn_the_generated_gaze_and_the_head(rig, scene):
     assert (gaze_of(rig, "left_eye")[2] - ahead) @ axes[:, 1] > 0
 
 
+@plain
 def test_the_weight_can_be_animated(rig, scene):
     take_on(rig, scene)
     target = layer.add_layer(bpy.context, rig)
@@ -219,6 +222,7 @@ def test_it_stays_while_takes_come_and_go(rig, scene):
     assert file_dump() == never_animated
 
 
+@plain
 def test_another_object_is_looked_at_and_stays(rig, scene):
     ball = bpy.data.objects.new("Ball", None)
     scene.collection.objects.link(ball)
@@ -231,6 +235,7 @@ def test_another_object_is_looked_at_and_stays(rig, scene):
     assert {"Ball", "Other"} <= {obj.name for obj in bpy.data.objects}
 
 
+@plain
 def test_a_target_on_the_head_itself_is_refused(rig, scene):
     before = file_dump()
     nose = bpy.data.objects.new("Nose", None)
@@ -242,6 +247,24 @@ def test_a_target_on_the_head_itself_is_refused(rig, scene):
     assert file_dump() == before
 
 
+@plain
+def test_a_copy_of_the_head_gets_a_helper_of_its_own(rig, scene):
+    target = layer.add_layer(bpy.context, rig)
+    copies = {obj: obj.copy() for obj in (rig.armature, rig.mesh)}
+    for copy in copies.values():
+        scene.collection.objects.link(copy)
+    copies[rig.mesh].data = rig.mesh.data.copy()
+    copies[rig.mesh].parent = copies[rig.armature]
+    copies[rig.mesh].modifiers[0].object = copies[rig.armature]
+    twin = find_rig(copies[rig.mesh])
+    assert twin.armature != rig.armature and layer.helper_of(twin) is None
+    layer.add_layer(bpy.context, twin, target)
+    assert layer.helper_of(twin) != layer.helper_of(rig)
+    layer.remove_layer(twin)
+    assert layer.helper_of(rig) is not None and layer.target_constraint(rig).target == target
+
+
+@plain
 def test_a_deleted_helper_is_made_anew(rig, scene):
     layer.add_layer(bpy.context, rig)
     bpy.data.objects.remove(layer.helper_of(rig))

@@ -27,12 +27,12 @@ STRENGTHS = {
 
 def _getter(name: str) -> Callable[[TakeStrengths], float]:
     def get(_self: TakeStrengths) -> float:
-        from ..rig.strength_layer import adjustment_of
+        from ..rig.strength_layer import adjustment_shown
 
-        try:
-            return getattr(adjustment_of(subject.head_of(bpy.context), subject.take_of(bpy.context)), name)
-        except TalkingEyesError:
-            return 1.0
+        scene = bpy.context.scene
+        chosen = scene.talkingeyes.rig or bpy.context.view_layer.objects.active
+        armature = chosen.find_armature() if chosen is not None and chosen.type == "MESH" else chosen
+        return 1.0 if armature is None else getattr(adjustment_shown(armature, scene.frame_current), name)
 
     return get
 

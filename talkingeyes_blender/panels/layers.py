@@ -6,18 +6,13 @@ from __future__ import annotations
 import bpy
 
 from ..operators import subject
-
-
-class Tab:
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = "TalkingEyes"
-    bl_parent_id = "TALKINGEYES_PT_speech"
-    bl_options = {"DEFAULT_CLOSED"}
+from .sidebar import Tab
 
 
 class AdjustPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_adjust"
+    bl_parent_id = "TALKINGEYES_PT_speech"
+    bl_options = {"DEFAULT_CLOSED"}
     bl_label = "Adjust Take"
 
     @classmethod
@@ -40,6 +35,8 @@ class AdjustPanel(Tab, bpy.types.Panel):
 
 class LookAtPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_look_at"
+    bl_parent_id = "TALKINGEYES_PT_speech"
+    bl_options = {"DEFAULT_CLOSED"}
     bl_label = "Look At"
 
     @classmethod

@@ -71,8 +71,10 @@ def has_layer(rig: HeadRig) -> bool:
 
 
 def helper_of(rig: HeadRig) -> bpy.types.Object | None:
-    """The armature that aims the rig's eyes; None without a layer, or where the user has deleted it."""
-    return next((c.target for _, c in _constraints(rig) if c.target is not None), None)
+    """The armature that aims the rig's eyes; None without a layer, where the user has deleted it, and on a copy of the
+    rig, whose constraints still lead to the helper of the first."""
+    helpers = (constraint.target for _, constraint in _constraints(rig))
+    return next((helper for helper in helpers if helper is not None and helper.parent == rig.armature), None)
 
 
 def target_constraint(rig: HeadRig) -> bpy.types.Constraint | None:
@@ -180,7 +182,10 @@ def _carried(rig: HeadRig, target: bpy.types.Object) -> bool:
 
 
 def _untouched(target: bpy.types.Object) -> bool:
-    return not (target.animation_data or target.parent or target.children or len(target.constraints))
+    if target.animation_data or target.parent or target.children or len(target.constraints):
+        return False
+    # Other heads may look at it too.
+    return not any(isinstance(user, bpy.types.Object) for user in bpy.data.user_map(subset=[target])[target])
 
 
 def _new_target(rig: HeadRig) -> bpy.types.Object:

@@ -54,12 +54,25 @@ class Adjustment:
 
 def adjustment_of(rig: HeadRig, take: Take) -> Adjustment:
     """The factors on a take's curves."""
-    for clip in _clips(rig, take):
-        text = clip.strip.action.get(STRENGTHS_PROPERTY)
-        if isinstance(text, str):
-            known = {field.name for field in dataclasses.fields(Adjustment)}
-            return Adjustment(**{k: float(v) for k, v in json.loads(text).items() if k in known})
-    return Adjustment()
+    mine = _clips(rig, take)
+    return _read(mine[0].strip.action) if mine else Adjustment()
+
+
+def adjustment_shown(armature: bpy.types.Object, frame: float) -> Adjustment:
+    """The factors of the take that plays at a scene frame, as ``current_take`` chooses it, without finding the rig:
+    for sliders, which ask at every redraw."""
+    playing = sorted((clip for clip in clips(armature) if clip.plays), key=lambda clip: clip.record["number"])
+    here = [clip for clip in playing if clip.strip.frame_start - 1 <= frame <= clip.strip.frame_end + 1]
+    chosen = here or playing
+    return _read(chosen[-1].strip.action) if chosen else Adjustment()
+
+
+def _read(action: bpy.types.Action) -> Adjustment:
+    text = action.get(STRENGTHS_PROPERTY)
+    if not isinstance(text, str):
+        return Adjustment()
+    known = {field.name for field in dataclasses.fields(Adjustment)}
+    return Adjustment(**{name: float(value) for name, value in json.loads(text).items() if name in known})
 
 
 def adjust_take(rig: HeadRig, take: Take, adjustment: Adjustment) -> tuple[str, ...]:
