@@ -54,16 +54,40 @@ class SceneSettings(bpy.types.PropertyGroup):
     )
     gaze_seed: bpy.props.IntProperty(
         name="Gaze Seed",
-        description="Seed of the gaze that was sampled last",
+        description="Seed of what was resampled last",
         default=1,
         min=0,
         max=MAXIMUM_SEED,
     )
     next_gaze_seed: bpy.props.BoolProperty(
         name="Next Seed Each Time",
-        description="Resample Gaze counts the seed up by one first. Turn it off to sample the seed that is shown",
+        description="Resampling counts the seed up by one first. Turn it off to sample the seed that is shown",
         default=True,
     )
+
+    resample_parts: bpy.props.EnumProperty(
+        name="Part",
+        description="What Resample draws anew",
+        items=(
+            ("GAZE", "Gaze", "Where the eyes look, under the same head"),
+            ("HEAD_GAZE", "Head and Gaze", "The turns of the head, and the gaze that goes with them"),
+            ("BLINKS", "Blinks", "When the eyes blink"),
+        ),
+        default="GAZE",
+    )
+    resample_range: bpy.props.EnumProperty(
+        name="Frames",
+        description="Which frames Resample draws anew; outside of them nothing changes",
+        items=(
+            ("ALL", "Whole Take", "All frames of the take"),
+            ("PREVIEW", "Preview Range", "The frames of the timeline's preview range"),
+            ("MARKERS", "Between Markers", "From the last marker at or before the current frame up to the next one"),
+            ("FRAMES", "From, To", "The frames that are named below"),
+        ),
+        default="ALL",
+    )
+    resample_first: bpy.props.IntProperty(name="First", description="First frame that is drawn anew", default=1)
+    resample_last: bpy.props.IntProperty(name="Last", description="Last frame that is drawn anew", default=50)
 
     keep_takes: bpy.props.BoolProperty(
         name="Keep Earlier Takes",

@@ -67,7 +67,8 @@ def lively(head, frames: int = 20) -> Motion:
 @pytest.fixture
 def rig(scene, head):
     rig = build_head(bpy.context, head, "Ann")
-    write_take(rig, lively(head), scene=scene, start_frame=11.4, name="Hello")
+    write_take(rig, random_motion(head, 10), scene=scene, start_frame=11.4, name="Another")
+    write_take(rig, lively(head), scene=scene, start_frame=11.4, name="Hello", keep_previous=True)
     return rig
 
 

@@ -10,7 +10,7 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import asking, jobs, memory, subject
+from . import asking, jobs, memory, replacing, subject
 
 if TYPE_CHECKING:
     from ..motion import Motion
@@ -66,7 +66,17 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
             settings=settings.generation(),
         )
         head_uid = (rig.mesh or rig.armature).session_uid
-        return GeneratePlan(task, scene.session_uid, head_uid, strip.name, settings.parts, self.edited == "LOSE")
+        story = {
+            "strip": strip.name, "head": rig.name, "start": heard.start_frame,
+            "settings": {"strip": strip.name, "start": heard.offset, "duration": heard.duration, **task.settings},
+        }  # fmt: skip
+        locked = replacing.locked_take(scene, rig, heard)
+        if locked is not None:
+            task = dataclasses.replace(task, **replacing.around(locked, settings.parts))
+        lose = self.edited == "LOSE"
+        return GeneratePlan(
+            task, scene.session_uid, head_uid, strip.name, settings.parts, lose, story, locked and locked.id
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +89,17 @@ class GeneratePlan:
     strip: str
     strengths: dict[str, float]
     replace_edited: bool = False
+    story: dict[str, object] = dataclasses.field(default_factory=dict)
+    """What the motion was made for, for whoever has to bring it back."""
+    locked: str | None = None
+    """Id of the take whose locked parts stay, and whose others are made anew."""
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
         scene, rig, heard = self.destination()
+        if self.locked is not None:
+            take = self._write_around(rig, motion)
+            scene.talkingeyes.gaze_seed = self.task.seed
+            return f"The parts of '{take.name}' that are not locked were made anew."
         take = self.write(scene, rig, heard, motion, scene.talkingeyes.keep_takes)
         return self.finish(scene, rig, motion, take.warnings, f"{motion.duration:.1f} s of motion were written")
 
@@ -134,6 +152,28 @@ class GeneratePlan:
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
         return " ".join((f"{said} to '{rig.name}'.", *warnings, *cannot))
+
+    def _write_around(self, rig: HeadRig, motion: Motion) -> Take:
+        """Write the parts that are not locked into the take that has locked ones."""
+        from ..rig.rewrite import rewrite_parts
+        from .resample import for_rig, refuse_locked, take_still_there
+
+        take, parts = take_still_there(rig, self.locked), self.task.parts
+        refuse_locked(take, parts)
+        motion = motion.replace(seed=self.task.seed)
+        fresh = {part: self.strengths[part] for part in parts}
+        take = rewrite_parts(
+            rig,
+            take,
+            for_rig(rig, motion, parts),
+            parts,
+            strengths=dataclasses.replace(take.strengths, **fresh),
+            seed=motion.seed,
+            gaze_seed=motion.seed if "gaze" in parts else take.gaze_seed,
+            settings={**take.settings, **self.task.settings},
+        )
+        memory.remember(take, motion)
+        return take
 
 
 CLASSES = (Generate,)

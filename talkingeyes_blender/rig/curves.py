@@ -22,6 +22,7 @@ from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_p
 from .hand_edits import edited, is_sealed, seal
 from .head_rig import HeadRig
 from .obstacles import dead_curves
+from .strength_layer import adjust_again
 from .take_records import FORMAT
 from .takes import (
     TAKE_PROPERTY,
@@ -36,6 +37,7 @@ from .takes import (
     read_record,
     refuse_tweak_mode,
     remove_unused,
+    restore_values,
     revert,
     snapshot,
     takes,
@@ -87,9 +89,9 @@ def write_take(
         start_frame = scene.frame_start if start_seconds is None else start_seconds * per_second
     step = per_second / motion.fps
     frames = start_frame + step * np.arange(motion.frames)
-    shut = blink_expressions(rig) if parts.blinks and not any(rig.blink_keys) else None
+    shut = blink_expressions(rig) if parts.blinks and not rig.vocabulary and not any(rig.blink_keys) else None
     channels = motion_channels(rig, motion, frames, parts, strengths, shut)
-    if not channels.bones and not channels.keys:
+    if not any(channels.lists):
         raise TalkingEyesError(
             f"Nothing of the motion can be written to '{rig.name}'.", "Switch on a part that this rig can move."
         )
@@ -126,7 +128,7 @@ def write_take(
         for action in {action for action, _ in made}:
             undo(_remove_action, action.name)
             action[TAKE_PROPERTY] = text
-        for owner, (action, slot), of_owner in zip(owners(rig), made, (channels.bones, channels.keys), strict=False):
+        for owner, (action, slot), of_owner in zip(owners(rig), made, channels.lists, strict=False):
             _write(compat.Curves(action, slot), of_owner)
             if owner == rig.shape_keys:
                 _set_sliders(owner, record["sliders"], undo)
@@ -143,10 +145,11 @@ def write_take(
     for action, fake in held:
         action.use_fake_user = fake
         remove_unused(action)
+    _let_go(rig, channels, record["before"])
     for owner in owners(rig):
         owner.update_tag()
     written = next(take for take in takes(rig) if take.id == record["id"])
-    log.info("take '%s': %d curves, %d frames", written.name, len(channels.bones) + len(channels.keys), motion.frames)
+    log.info("take '%s': %d curves, %d frames", written.name, sum(map(len, channels.lists)), motion.frames)
     return dataclasses.replace(written, warnings=warnings)
 
 
@@ -179,7 +182,7 @@ def write_gaze(
     copies: dict[bpy.types.Action, bpy.types.Action] = {}
     written: dict[bpy.types.Action, list[tuple]] = {}
     with _undo_on_failure() as undo:
-        for clip, of_owner, paths in zip(mine, (channels.bones, channels.keys), gaze_paths(rig), strict=False):
+        for clip, of_owner, paths in zip(mine, channels.lists, gaze_paths(rig), strict=False):
             action, slot = clip.strip.action, compat.slot_of(clip.strip)
             if action not in copies:
                 copies[action] = action.copy()
@@ -203,7 +206,9 @@ def write_gaze(
         copy.name, copy.use_fake_user = name, fake
     for owner in owners(rig):
         owner.update_tag()
-    return next(t for t in takes(rig) if t.id == take.id)
+    written = next(t for t in takes(rig) if t.id == take.id)
+    adjust_again(rig, written)
+    return written
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
@@ -276,12 +281,24 @@ def _remove_action(name: str) -> None:
 def _before(rig: HeadRig, channels: Channels) -> list[dict[str, Any]]:
     """What the take is going to move, as it was before any take of ours: one dictionary for each owner."""
     before = []
-    for owner, of_owner in zip(owners(rig), (channels.bones, channels.keys), strict=False):
+    for owner, of_owner in zip(owners(rig), channels.lists, strict=False):
         values = values_of(owner, {channel.data_path for channel in of_owner})
         for clip in sorted(clips(owner), key=lambda c: c.record["number"], reverse=True):
-            values.update(clip.record["before"][len(before)])
+            older = clip.record["before"]
+            values.update(older[len(before)] if len(before) < len(older) else {})
         before.append(values)
     return before
+
+
+def _let_go(rig: HeadRig, channels: Channels, before: list[dict[str, Any]]) -> None:
+    """Put what earlier takes moved, and no take that plays moves any more, back to where it was: after another choice
+    of bones or keys it would stay where the last frame left it."""
+    for owner, of_owner, values in zip(owners(rig), channels.lists, before, strict=False):
+        still = {channel.data_path for channel in of_owner}
+        for clip in clips(owner):
+            if clip.plays and not still >= values.keys():
+                still |= {curve.data_path for curve in compat.Curves(clip.strip.action, compat.slot_of(clip.strip))}
+        restore_values(owner, {path: value for path, value in values.items() if path not in still})
 
 
 # ---------------------------------------------------------------------------------------------------------- checking
@@ -316,9 +333,14 @@ def _warnings(
     used = motion.expression.any(0).nonzero()[0]
     if parts.face and rig.expressions and len(used) and used[-1] >= rig.expressions:
         yield f"The motion has {used[-1] + 1} expressions, the rig {rig.expressions}; the last ones are left out."
-    if parts.blinks and not any(rig.blink_keys) and shut is None:
+    if (
+        parts.blinks
+        and not any(rig.blink_keys)
+        and shut is None
+        and not any("eyeBlinkLeft" in k for k in rig.every_named_keys)
+    ):
         yield "The rig has no keys that shut its lids, so it will not blink. Make lid keys to let it."
-    for owner, of_owner in zip(owners(rig), (channels.bones, channels.keys), strict=False):
+    for owner, of_owner in zip(owners(rig), channels.lists, strict=False):
         data = owner.animation_data
         if data is None:
             continue

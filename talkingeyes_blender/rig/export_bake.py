@@ -147,7 +147,7 @@ def _copy(
     frames = np.arange(first, first + count, dtype=np.float64)
     keyed = [copy for original, copy in copies.items() if original.name in record.keys]
     owners = [armature, *(copy.data.shape_keys for copy in keyed)]
-    actions = compat.new_actions(title, owners)
+    actions = compat.new_actions(f"{title} baked", owners)
     for owner, (action, slot) in zip(owners, actions, strict=True):
         data = owner.animation_data_create()
         data.action = action

@@ -58,6 +58,8 @@ class Take:
     """Name and version of the weights that made it; empty where that is not known."""
     format: int = 1
     """Of its record: see take_records.FORMAT."""
+    locked: frozenset[str] = frozenset()
+    """Parts that are not to be made anew."""
     active: bool = True
     """Whether the take plays, or is kept aside, muted."""
     warnings: tuple[str, ...] = ()
@@ -89,8 +91,10 @@ class Clip:
 
 
 def owners(rig: HeadRig) -> list[bpy.types.ID]:
-    """The data-blocks whose animation a take consists of: the armature object and the mesh's shape keys."""
-    return [owner for owner in (rig.armature, rig.shape_keys) if owner is not None]
+    """The data-blocks whose animation a take consists of: the armature object, the mesh's shape keys, then those of
+    further meshes of the face."""
+    more = (part.mesh.data.shape_keys for part in rig.more)
+    return [owner for owner in (rig.armature, rig.shape_keys, *more) if owner is not None]
 
 
 def clips(owner: bpy.types.ID) -> Iterator[Clip]:
@@ -419,6 +423,7 @@ def _take(clip: Clip) -> Take:
     return Take(
         name=strip.action.name,
         start=record["start"] + strip.frame_start - strip.action_frame_start,
+        locked=frozenset(record.get("locked", ())),
         active=clip.plays,
         **fields_of(record),
     )

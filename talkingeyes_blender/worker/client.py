@@ -50,6 +50,8 @@ class Task:
     device: str = "auto"
     bundle: str | None = None
     motion: Motion | None = None
+    parts: tuple[str, ...] = ()
+    frames: tuple[int, int] | None = None
     settings: dict[str, object] = dataclasses.field(default_factory=dict)
     seeds: tuple[int, ...] = ()
 
@@ -357,6 +359,8 @@ def _write_request(task: Task, number: int, folder: Path) -> protocol.Request:
         device=task.device,
         bundle=task.bundle,
         motion=motion,
+        parts=list(task.parts),
+        frames=None if task.frames is None else list(task.frames),
         settings=task.settings,
         seeds=list(task.seeds),
     )

@@ -35,7 +35,8 @@ class Hello:
 class Request:
     """Make a motion from ``duration`` seconds (None: to the end) of the sound file ``audio`` from second ``start`` on.
 
-    ``task`` is 'generate', or 'resample_gaze', which keeps all of the motion in the file ``motion`` but its eyes. With
+    ``task`` is 'generate'; or 'resample_gaze', which keeps all of the motion in the file ``motion`` but its eyes; or
+    'resample', which keeps all of it but ``parts``, and these too but in ``frames`` (first, one behind the last). With
     'generate_takes' there is a motion for each of ``seeds``; those after the first go to files beside ``output``.
     ``settings`` are the fields of ``inference.generator.GenerationSettings``. The answer is written to ``output``.
     """
@@ -50,6 +51,8 @@ class Request:
     device: str = "auto"
     bundle: str | None = None
     motion: str | None = None
+    parts: list[str] = dataclasses.field(default_factory=list)
+    frames: list[int] | None = None
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     seeds: list[int] = dataclasses.field(default_factory=list)
 

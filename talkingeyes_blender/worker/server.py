@@ -115,6 +115,9 @@ class Server:
             motions = generator.generate_takes(clip, request.seeds, settings, progress)
         elif request.task == "resample_gaze":
             motions = [generator.resample_gaze(clip, Motion.load(request.motion), request.seed, settings, progress)]
+        elif request.task == "resample":
+            given, (seed, parts, frames) = Motion.load(request.motion), (request.seed, request.parts, request.frames)
+            motions = [generator.resample(clip, given, seed, parts, frames, settings, progress)]
         else:
             raise TalkingEyesError(f"The worker knows no task '{request.task}'.", "Restart Blender after an update.")
         progress(1.0, "Saving the motion")
