@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import TalkingEyesError
 from . import compat
 from .channels import ROTATION_PATHS, bone_path, key_path
+from .hand_edits import by_us
 from .head_rig import HeadRig
 from .key_reduction import lip_partings
 from .landmark_basis import landmark_basis
@@ -59,6 +60,7 @@ def adjustment_of(rig: HeadRig, take: Take) -> Adjustment:
     return Adjustment()
 
 
+@by_us
 def adjust_take(rig: HeadRig, take: Take, adjustment: Adjustment) -> tuple[str, ...]:
     """Set the factors on a take's curves; all 1 takes the modifiers off again. Returns sentences for the user."""
     for field in dataclasses.fields(Adjustment):
