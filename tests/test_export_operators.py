@@ -125,6 +125,16 @@ def test_any_rig_gives_the_same_numbers(scene, head, tmp_path):
             assert np.abs(getattr(back, name) - getattr(motion, name)).max() < 1e-4, (mode, name)
 
 
+def test_joints_that_are_not_there_do_not_turn(scene, head, tmp_path):
+    rig = find_rig(foreign_rig(head, names={"neck": "neck", "jaw": "jaw"}))
+    motion = random_motion(head, 6, 5, head_model=rig.head_model)
+    speak(rig, motion)
+    bpy.ops.talkingeyes.export_flame(filepath=str(tmp_path / "take.npz"))
+    back, root, _ = read_flame(tmp_path / "take.npz")
+    assert np.abs(back.head - motion.head).max() < 1e-5 and np.abs(back.jaw - motion.jaw).max() < 1e-5
+    assert not back.eyes.any() and not root.rotation.any()
+
+
 def test_ranges_and_rates(scene, head, tmp_path):
     take = speak(build_head(bpy.context, head, "Ann"), random_motion(head, 25, 4))
     scene.frame_start, scene.frame_end = 1, 60

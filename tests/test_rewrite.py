@@ -13,7 +13,7 @@ from _rigs import action_dump, foreign_rig, fresh_scene, go_to, largest_error, r
 from _scene import scene_hash  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
-from talkingeyes_blender.rig import compat, curves, rewrite, takes  # noqa: E402
+from talkingeyes_blender.rig import compat, curves, hand_edits, rewrite, takes  # noqa: E402
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.channels import Parts, Strengths  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
@@ -189,6 +189,68 @@ def test_strengths(scene, head, rig):
     full = rewrite.rewrite_parts(rig, same, one, ("gaze", "head"), strengths=Strengths())
     assert full.strengths == Strengths()
     assert largest_error(scene, rig, head, one, 1 + np.arange(FRAMES)) < 1e-5
+
+
+def move_key(rig, what: str, number: int = 3) -> None:
+    clip = next(takes.clips(rig.armature))
+    curve = next(c for c in compat.Curves(clip.strip.action, compat.slot_of(clip.strip)) if what in c.data_path)
+    curve.keyframe_points[number].co.y += 0.25
+
+
+def test_a_take_that_was_edited_is_kept_aside(scene, head, rig):
+    one, other = random_motion(head, FRAMES, 1), random_motion(head, FRAMES, 2)
+    take = curves.write_take(rig, one, scene=scene, start_frame=10)
+    move_key(rig, "left_eye")
+    mine = action_dump(bpy.data.actions[take.name])
+    new = mixed(one, other, ("head",))
+    same = rewrite.rewrite_parts(rig, take, new, ("head",), keep_edited=True)
+    assert same.id == take.id, "the head's curves are as they were written"
+    mine = action_dump(bpy.data.actions[take.name])
+    new = mixed(one, other, ("head", "gaze"))
+    fresh = rewrite.rewrite_parts(rig, same, new, ("gaze",), keep_edited=True)
+    both = takes.takes(rig)
+    assert [(t.id, t.active, t.number) for t in both] == [(take.id, False, 1), (fresh.id, True, 2)]
+    assert (fresh.start, fresh.end) == (take.start, take.end)
+    assert action_dump(bpy.data.actions[both[0].name]) == mine
+    assert largest_error(scene, rig, head, new, 10 + np.arange(FRAMES)) < 1e-5
+    takes.choose_take(rig, both[0])
+    again = rewrite.rewrite_parts(rig, takes.takes(rig)[0], new, ("gaze",))
+    assert again.id == take.id and len(takes.takes(rig)) == 2, "and lost where that is asked for"
+    takes.clear(rig)
+    assert not bpy.data.actions
+
+
+def test_edits_outside_of_the_frames_stay_edits(scene, head, rig):
+    one, other = random_motion(head, FRAMES, 1), random_motion(head, FRAMES, 2)
+    take = curves.write_take(rig, one, scene=scene, start_frame=1)
+    assert not hand_edits.edited(rig, take)
+    take = rewrite.rewrite_parts(rig, take, mixed(one, other, ("gaze",), (10, 25)), ("gaze",), (10, 25))
+    assert not hand_edits.edited(rig, take), "what we write is no edit"
+    move_key(rig, "left_eye")
+    take = rewrite.rewrite_parts(rig, take, mixed(one, other, ("gaze",), (10, 25)), ("gaze",), (10, 25))
+    assert hand_edits.edited(rig, take)
+    assert len(hand_edits.edited_paths(rig, take)) == 1
+    take = rewrite.rewrite_parts(rig, take, one, ("gaze",))
+    assert not hand_edits.edited(rig, take)
+
+
+@pytest.mark.parametrize("step", ["seal", "_put_aside"])
+def test_a_failure_on_the_way_aside_changes_nothing(scene, head, rig, monkeypatch, step):
+    one = random_motion(head, FRAMES, 1)
+    take = curves.write_take(rig, one, scene=scene, start_frame=1)
+    move_key(rig, "left_eye")
+    before, calls, real = scene_hash(), [], getattr(rewrite, step)
+
+    def fail(*arguments):
+        calls.append(step)
+        if len(calls) == 2 or step == "seal":
+            raise RuntimeError("full")
+        real(*arguments)
+
+    monkeypatch.setattr(rewrite, step, fail)
+    with pytest.raises(RuntimeError, match="full"):
+        rewrite.rewrite_parts(rig, take, one, ("gaze",), keep_edited=True)
+    assert scene_hash() == before
 
 
 def test_a_failure_changes_nothing(scene, head, rig, monkeypatch):

@@ -15,7 +15,7 @@ from . import asking, jobs, memory, replacing, subject
 if TYPE_CHECKING:
     from ..motion import Motion
     from ..rig.head_rig import HeadRig
-    from ..rig.strips import StripTiming
+    from ..rig.strip_times import Placement
     from ..rig.takes import Take
     from ..worker.client import Task
 
@@ -70,10 +70,10 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
             "strip": strip.name, "head": rig.name, "start": heard.start_frame,
             "settings": {"strip": strip.name, "start": heard.offset, "duration": heard.duration, **task.settings},
         }  # fmt: skip
-        locked = replacing.locked_take(scene, rig, heard)
+        lose = self.edited == "LOSE"
+        locked = replacing.locked_take(scene, rig, heard) if isinstance(self, Generate) else None
         if locked is not None:
             task = dataclasses.replace(task, **replacing.around(locked, settings.parts))
-        lose = self.edited == "LOSE"
         return GeneratePlan(
             task, scene.session_uid, head_uid, strip.name, settings.parts, lose, story, locked and locked.id
         )
@@ -97,22 +97,23 @@ class GeneratePlan:
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
         scene, rig, heard = self.destination()
         if self.locked is not None:
-            take = self._write_around(rig, motion)
+            take = replacing.write_around(rig, self.locked, self.task, motion, self.strengths, self.replace_edited)
             scene.talkingeyes.gaze_seed = self.task.seed
             return f"The parts of '{take.name}' that are not locked were made anew."
         take = self.write(scene, rig, heard, motion, scene.talkingeyes.keep_takes)
         return self.finish(scene, rig, motion, take.warnings, f"{motion.duration:.1f} s of motion were written")
 
-    def destination(self) -> tuple[bpy.types.Scene, HeadRig, StripTiming]:
+    def destination(self) -> tuple[bpy.types.Scene, HeadRig, Placement]:
         """What the names and uids mean by now; raise TalkingEyesError where they mean nothing or something else."""
         from ..rig.find import find_rig
-        from ..rig.strips import find_sound, timing
+        from ..rig.strip_times import placement
+        from ..rig.strips import find_sound
 
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
         head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
         if head.name not in scene.objects:
             raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
-        heard = timing(scene, find_sound(scene, self.strip))
+        heard = placement(scene, find_sound(scene, self.strip))
         if (heard.offset, heard.duration) != (self.task.start, self.task.duration):
             raise TalkingEyesError(
                 f"The strip '{self.strip}' was changed while the motion was made.", "Generate again."
@@ -120,11 +121,13 @@ class GeneratePlan:
         return scene, find_rig(head), heard
 
     def write(
-        self, scene: bpy.types.Scene, rig: HeadRig, heard: StripTiming, motion: Motion, keep_previous: bool
+        self, scene: bpy.types.Scene, rig: HeadRig, heard: Placement, motion: Motion, keep_previous: bool
     ) -> Take:
         from ..rig.channels import Parts, Strengths
         from ..rig.curves import write_take
         from ..rig.retarget import motion_for_rig
+        from ..rig.spoken import record
+        from ..rig.strips import find_sound
         from ..rig.take_records import weights_in
 
         take = write_take(
@@ -137,7 +140,13 @@ class GeneratePlan:
             seed=motion.seed,
             keep_previous=keep_previous,
             replace_edited=self.replace_edited,
-            settings={"strip": self.strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
+            settings={
+                "strip": self.strip,
+                "start": heard.offset,
+                "duration": heard.duration,
+                **record(scene, [find_sound(scene, self.strip)], heard.start),
+                **self.task.settings,
+            },
             weights=weights_in(self.task.bundle),
         )
         memory.remember(take, motion)
@@ -145,35 +154,16 @@ class GeneratePlan:
 
     def finish(self, scene: bpy.types.Scene, rig: HeadRig, motion: Motion, warnings: tuple[str, ...], said: str) -> str:
         from ..rig.retarget import report_for_rig
+        from ..rig.strip_times import why_muted
+        from ..rig.strips import find_sound
 
         scene.talkingeyes.gaze_seed = motion.seed
         scene.talkingeyes_takes.selected = ""
         scene.sync_mode = "AUDIO_SYNC"
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
-        return " ".join((f"{said} to '{rig.name}'.", *warnings, *cannot))
-
-    def _write_around(self, rig: HeadRig, motion: Motion) -> Take:
-        """Write the parts that are not locked into the take that has locked ones."""
-        from ..rig.rewrite import rewrite_parts
-        from .resample import for_rig, refuse_locked, take_still_there
-
-        take, parts = take_still_there(rig, self.locked), self.task.parts
-        refuse_locked(take, parts)
-        motion = motion.replace(seed=self.task.seed)
-        fresh = {part: self.strengths[part] for part in parts}
-        take = rewrite_parts(
-            rig,
-            take,
-            for_rig(rig, motion, parts),
-            parts,
-            strengths=dataclasses.replace(take.strengths, **fresh),
-            seed=motion.seed,
-            gaze_seed=motion.seed if "gaze" in parts else take.gaze_seed,
-            settings={**take.settings, **self.task.settings},
-        )
-        memory.remember(take, motion)
-        return take
+        muted = why_muted(scene, find_sound(scene, self.strip))
+        return " ".join((f"{said} to '{rig.name}'.", *warnings, *cannot, *([muted] if muted else [])))
 
 
 CLASSES = (Generate,)

@@ -3,19 +3,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from ..errors import TalkingEyesError
 from . import memory
+from .resample import for_rig, refuse_locked, take_still_there
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     import bpy
 
+    from ..motion import Motion
     from ..rig.head_rig import HeadRig
     from ..rig.strips import StripTiming
     from ..rig.takes import Take
+    from ..worker.client import Task
 
 
 def locked_take(scene: bpy.types.Scene, rig: HeadRig, heard: StripTiming) -> Take | None:
@@ -58,3 +62,27 @@ def parts_to_make(take: Take, chosen: Collection[str]) -> tuple[str, ...]:
 def around(take: Take, chosen: Collection[str]) -> dict[str, object]:
     """What a task needs to make the other parts of a take anew."""
     return {"task": "resample", "motion": memory.recall(take), "parts": parts_to_make(take, chosen)}
+
+
+def write_around(
+    rig: HeadRig, identity: str, task: Task, motion: Motion, strengths: dict[str, float], replace_edited: bool
+) -> Take:
+    """Write the parts that the task made into the take that has locked ones."""
+    from ..rig.rewrite import rewrite_parts
+
+    take, parts = take_still_there(rig, identity), task.parts
+    refuse_locked(take, parts)
+    motion = motion.replace(seed=task.seed)
+    take = rewrite_parts(
+        rig,
+        take,
+        for_rig(rig, motion, parts),
+        parts,
+        strengths=dataclasses.replace(take.strengths, **{part: strengths[part] for part in parts}),
+        keep_edited=not replace_edited,
+        seed=motion.seed,
+        gaze_seed=motion.seed if "gaze" in parts else take.gaze_seed,
+        settings={**take.settings, **task.settings},
+    )
+    memory.remember(take, motion)
+    return take

@@ -10,7 +10,7 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import jobs, memory, subject
+from . import asking, jobs, memory, subject
 from .frame_range import take_range
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ CHOICES = {"GAZE": ("gaze",), "HEAD_GAZE": ("head", "gaze"), "BLINKS": ("blinks"
 NAMES = {"face": "face", "head": "head", "gaze": "gaze", "blinks": "blinks"}
 
 
-class ResampleOperator(jobs.JobOperator):
+class ResampleOperator(asking.AsksAboutEdits, jobs.JobOperator):
     """What operators share that draw parts of the take that plays anew."""
 
     @classmethod
@@ -50,8 +50,21 @@ class ResampleOperator(jobs.JobOperator):
             return error.message
         return None
 
+    def would_lose(self, context: bpy.types.Context) -> str:
+        from ..rig.blinks import blink_expressions
+        from ..rig.hand_edits import edited, why_ask
+        from ..rig.rewrite import paths_of
+
+        try:
+            rig, take = subject.head_of(context), subject.take_of(context)
+        except TalkingEyesError:
+            return ""  # plan says it
+        parts = self.parts(context)
+        shut = blink_expressions(rig) if "blinks" in parts and not any(rig.blink_keys) else None
+        return why_ask(rig, take) if edited(rig, take, set.union(*paths_of(rig, parts, shut))) else ""
+
     def plan(self, context: bpy.types.Context) -> ResamplePlan:
-        from ..rig.strips import find_sound, timing
+        from ..rig.spoken import heard_again
         from ..worker.client import Task
 
         scene, settings = context.scene, context.scene.talkingeyes
@@ -61,7 +74,7 @@ class ResampleOperator(jobs.JobOperator):
         made = take.settings
         if not {"strip", "start", "duration"} <= set(made):
             raise TalkingEyesError(f"The take '{take.name}' does not say what it was made from.", "Generate it again.")
-        heard = timing(scene, find_sound(scene, made["strip"]))
+        heard = heard_again(scene, made)
         seed = settings.gaze_seed
         if settings.next_gaze_seed:
             seed = (seed + 1) % (settings.bl_rna.properties["gaze_seed"].hard_max + 1)
@@ -78,7 +91,8 @@ class ResampleOperator(jobs.JobOperator):
             frames=self.frames(context, take),
             settings=settings.generation(),
         )
-        return ResamplePlan(task, scene.session_uid, (rig.mesh or rig.armature).session_uid, take.id)
+        head_uid = (rig.mesh or rig.armature).session_uid
+        return ResamplePlan(task, scene.session_uid, head_uid, take.id, self.edited != "LOSE")
 
 
 class Resample(ResampleOperator, bpy.types.Operator):
@@ -139,6 +153,7 @@ class ResamplePlan:
     scene_uid: int
     head_uid: int
     take_id: str
+    keep_edited: bool = True
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
         from ..rig.find import find_rig
@@ -151,7 +166,8 @@ class ResamplePlan:
         refuse_locked(take, parts)
         changes = {"gaze_seed": seed} if "gaze" in parts and frames is None else {}
         story = {"parts": list(parts), "frames": frames and list(frames), "seed": seed}
-        take = rewrite_parts(rig, take, for_rig(rig, motion, parts), parts, frames, story=story, **changes)
+        before, made = take, for_rig(rig, motion, parts)
+        take = rewrite_parts(rig, take, made, parts, frames, keep_edited=self.keep_edited, story=story, **changes)
         memory.remember(take, motion)
         scene.talkingeyes.gaze_seed = seed
         what = " and ".join(NAMES[part] for part in parts)
@@ -160,7 +176,8 @@ class ResamplePlan:
             low, high = (take.start + take.step * frame for frame in (frames[0], frames[1] - 1))
             where = f" from frame {low:.0f} to {high:.0f}"
         was = "were" if len(parts) > 1 or parts == ("blinks",) else "was"
-        return f"The {what} of '{rig.name}' {was} sampled{where} with seed {seed}."
+        kept = f" '{before.name}' may have been edited by hand; it was kept, muted." if take.id != before.id else ""
+        return f"The {what} of '{rig.name}' {was} sampled{where} with seed {seed}.{kept}"
 
 
 def take_still_there(rig: HeadRig, identity: str) -> Take:

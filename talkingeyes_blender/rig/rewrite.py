@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -27,8 +28,23 @@ from .channels import (
     motion_channels,
 )
 from .curves import _remove_action, _set_sliders, _sliders, _undo_on_failure, _write
+from .hand_edits import edited, edited_paths, is_sealed, seal
 from .head_rig import HeadRig
-from .takes import TAKE_PROPERTY, Take, clips, owners, refuse_tweak_mode, takes
+from .takes import (
+    TAKE_PROPERTY,
+    TRACK,
+    Clip,
+    Take,
+    _active_of_others,
+    _add_strip,
+    _of_others,
+    clips,
+    owners,
+    refuse_tweak_mode,
+    revert,
+    snapshot,
+    takes,
+)
 
 PARTS = ("face", "head", "gaze", "blinks")
 
@@ -55,6 +71,7 @@ def rewrite_parts(
     frames: tuple[int, int] | None = None,
     *,
     strengths: Strengths | None = None,
+    keep_edited: bool = False,
     story: Mapping[str, Any] | None = None,
     **record_changes: Any,
 ) -> Take:
@@ -63,6 +80,9 @@ def rewrite_parts(
     With ``frames`` (first, one behind the last) no key outside of them changes; a part that the take did not have is
     written whole. ``strengths`` are the take's if not given. ``record_changes`` go to what its actions remember, and
     ``story`` to the end of the list 'resampled' there. All or nothing.
+
+    With ``keep_edited`` a take whose curves of these parts may have been edited by hand is kept, muted, and another one
+    takes its place.
     """
     refuse_tweak_mode(rig)
     motion.checked()
@@ -103,7 +123,14 @@ def rewrite_parts(
         first, last = frames
         span = tuple(record["start"] + take.step * edge for edge in (first - 1, last))
     record["sliders"] = _sliders(rig, chosen[1])
+    aside = keep_edited and edited(rig, take, set.union(*wanted))
+    if aside:
+        record["id"], record["number"] = uuid.uuid4().hex, max(each.number for each in takes(rig)) + 1
+    # A curve that somebody edited outside of the frames is still edited.
+    own = set.union(*wanted) - (edited_paths(rig, take) if span is not None else set())
+    sealed = is_sealed(rig, take)
     copies: dict[bpy.types.Action, bpy.types.Action] = {}
+    written: dict[bpy.types.Action, list] = {}
     with _undo_on_failure() as undo:
         for clip, of_owner, paths in zip(mine, chosen, wanted, strict=False):
             action, slot = clip.strip.action, compat.slot_of(clip.strip)
@@ -113,18 +140,45 @@ def rewrite_parts(
                 undo(_remove_action, copies[action].name)
                 copies[action][TAKE_PROPERTY] = json.dumps(record)
             copy = copies[action]
-            curves = compat.Curves(copy, copy.slots[slot.identifier] if slot is not None else None)
-            _rewrite(curves, of_owner, paths, span)
+            copy_slot = copy.slots[slot.identifier] if slot is not None else None
+            written.setdefault(copy, []).append(copy_slot)
+            _rewrite(compat.Curves(copy, copy_slot), of_owner, paths, span)
             if clip.owner == rig.shape_keys:
                 _set_sliders(clip.owner, record["sliders"], undo)
-    for action, copy in copies.items():
+        for copy, slots in written.items() if sealed else ():
+            seal(copy, slots, own)
+        if aside:
+            for owner in owners(rig):
+                undo(revert, owner, snapshot(owner))
+            for clip in mine:
+                _put_aside(clip, copies[clip.strip.action])
+    for action, copy in copies.items() if not aside else ():
         name, fake = action.name, action.use_fake_user
         action.user_remap(copy)
         bpy.data.actions.remove(action)
         copy.name, copy.use_fake_user = name, fake
     for owner in owners(rig):
         owner.update_tag()
-    return next(t for t in takes(rig) if t.id == take.id)
+    return next(t for t in takes(rig) if t.id == record["id"])
+
+
+def _put_aside(clip: Clip, action: bpy.types.Action) -> None:
+    """Let a strip play another action, and keep the one that it played on a track of its own, muted."""
+    strip, old, slot = clip.strip, clip.strip.action, compat.slot_of(clip.strip)
+    bounds = (strip.frame_start, strip.frame_end, strip.action_frame_start, strip.action_frame_end)
+    new_slot = action.slots[slot.identifier] if slot is not None else None
+    data = clip.owner.animation_data
+    active = _active_of_others(data)
+    track = data.nla_tracks.new(prev=clip.track)
+    track.name = f"{TRACK} {old.name}"
+    kept = _add_strip(track, old, slot, *bounds)
+    kept.mute = True
+    compat.set_strip_action(strip, action, new_slot)
+    strip.name = action.name
+    strip.action_frame_start, strip.action_frame_end = bounds[2:]
+    strip.frame_start_raw, strip.frame_end_raw = bounds[:2]
+    if active is not None:
+        data.nla_tracks.active = _of_others(data)[active]
 
 
 def lock_part(rig: HeadRig, take: Take, part: str, locked: bool) -> None:

@@ -50,6 +50,7 @@ def fields_of(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: record[key] for key in ("id", "seed", "step", "frames", "number", "head_model", "gaze_seed")},
         **{key: record[key] for key in ("settings", "label", "rating", "weights", "format")},
+        "locked": frozenset(record.get("locked", ())),
         "parts": Parts(**_known(Parts, record["parts"])),
         "strengths": Strengths(**_known(Strengths, record["strengths"])),
     }

@@ -423,7 +423,6 @@ def _take(clip: Clip) -> Take:
     return Take(
         name=strip.action.name,
         start=record["start"] + strip.frame_start - strip.action_frame_start,
-        locked=frozenset(record.get("locked", ())),
         active=clip.plays,
         **fields_of(record),
     )
