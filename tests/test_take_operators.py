@@ -19,7 +19,7 @@ from talkingeyes_blender.errors import Cancelled  # noqa: E402
 from talkingeyes_blender.operators import jobs, memory, subject  # noqa: E402
 from talkingeyes_blender.operators.generate import Generate  # noqa: E402
 from talkingeyes_blender.operators.generate_takes import GenerateTakes, new_seeds  # noqa: E402
-from talkingeyes_blender.panels.takes import described  # noqa: E402
+from talkingeyes_blender.panels.takes import TakesList, TakesPanel, described  # noqa: E402
 from talkingeyes_blender.rig.hand_edits import edited  # noqa: E402
 from talkingeyes_blender.rig.take_list import clips_of  # noqa: E402
 from talkingeyes_blender.rig.takes import current_take, takes  # noqa: E402
@@ -222,3 +222,70 @@ def test_settings_of_a_plan_are_all_handed_on(ready, double):  # noqa: F811
     for take in takes(rig()):
         assert not take.parts.gaze and take.strengths.face == 0.5
         assert dataclasses.asdict(take.parts)["face"]
+
+
+class Drawn:
+    """A layout that notes what is drawn, and asks Blender whether it is there."""
+
+    def __init__(self, notes: list) -> None:
+        self.__dict__.update(notes=notes)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        assert name in bpy.types.UILayout.bl_rna.properties, name
+
+    def _part(self, **_options):
+        return Drawn(self.notes)
+
+    row = column = split = box = _part
+
+    def separator(self) -> None:
+        pass
+
+    def label(self, text="", icon="NONE") -> None:
+        self.notes.append(text)
+
+    def prop(self, owner, name, **_options) -> None:
+        assert name in owner.bl_rna.properties
+        getattr(owner, name)
+        self.notes.append(f"{name}")
+
+    def operator(self, name, **options):
+        module, _, function = name.partition(".")
+        known = getattr(getattr(bpy.ops, module), function).get_rna_type().properties
+        self.notes.append(name)
+
+        class Properties:
+            def __setattr__(self, key, value):
+                assert key in known, key
+
+        return Properties()
+
+    def operator_menu_enum(self, name, enum, **_options):
+        assert self.operator(name) and enum in bpy.ops.talkingeyes.bake_take.get_rna_type().properties
+        return self
+
+    def template_list(self, kind, _identity, data, name, owner, index, **_options) -> None:
+        shown = type("Shown", (), {"bitflag_filter_item": 1 << 30, "filter_name": ""})()
+        flags, places = TakesList.filter_items(shown, bpy.context, data, name)
+        items = list(getattr(data, name))
+        assert sorted(places) == list(range(len(items)))
+        for _, item in sorted(zip(places, items, strict=True), key=lambda pair: pair[0]):
+            if flags[items.index(item)]:
+                self.notes.append(f"row {item.talkingeyes_label}")
+                TakesList.draw_item(shown, bpy.context, self, data, item, 0, owner, index)
+
+
+def test_the_panel_lists_the_heads_takes_newest_first(ready, double):  # noqa: F811
+    double()
+    bpy.data.actions.new("Somebody's")
+    drawn = Drawn([])
+    TakesPanel.draw(type("Self", (), {"layout": drawn})(), bpy.context)
+    assert "talkingeyes.generate_takes" in drawn.notes and "influence" not in drawn.notes
+    ready.talkingeyes_takes.batch = 3
+    bpy.ops.talkingeyes.generate_takes()
+    edit(current_take(rig()))
+    drawn = Drawn([])
+    TakesPanel.draw(type("Self", (), {"layout": drawn})(), bpy.context)
+    assert [note for note in drawn.notes if note.startswith("row")] == ["row Take 3", "row Take 2", "row Take 1"]
+    assert any("Edited by hand" in note for note in drawn.notes)
+    assert {"influence", "fade_in", "talkingeyes.bake_take", "talkingeyes.compare_take"} <= set(drawn.notes)
