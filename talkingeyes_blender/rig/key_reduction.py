@@ -21,6 +21,7 @@ from ..head.landmarks import INNER_LIP_PAIRS
 from . import compat
 from .channels import ROTATION_PATHS, bone_path, key_path, rotation_mode_decoder
 from .frame import unit_of
+from .hand_edits import by_us
 from .head_rig import HeadRig
 from .landmark_basis import landmark_basis
 from .points import key_points, mesh_to_armature
@@ -233,6 +234,7 @@ def turning_points(values: np.ndarray, standing_out: float) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------------- on a take
 
 
+@by_us
 def reduce_take(
     rig: HeadRig,
     take: Take,
