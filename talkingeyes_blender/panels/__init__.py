@@ -3,6 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from . import export, preferences, sidebar
+from . import export, preferences, sequencer, sidebar
 
-CLASSES = (*preferences.CLASSES, *sidebar.CLASSES, *export.CLASSES)
+CLASSES = (*preferences.CLASSES, *sidebar.CLASSES, *export.CLASSES, *sequencer.CLASSES)
