@@ -111,7 +111,9 @@ def test_a_take_for_each_strip_without_a_jump(scene):
     assert [take.start for take in made] == pytest.approx([10, 60, 102], abs=1.0)
     assert all(take.active and follow.stale(take, scene) is None for take in made)
     assert all(len(owner.animation_data.nla_tracks) == 1 for owner in owners(rig))
-    whole = np.concatenate([memory.recall(made[0]).jaw[:-1], memory.recall(made[1]).jaw[:-1], memory.recall(made[2]).jaw])
+    whole = np.concatenate(
+        [memory.recall(made[0]).jaw[:-1], memory.recall(made[1]).jaw[:-1], memory.recall(made[2]).jaw]
+    )
     bone = rig.armature.pose.bones["jaw"]
     for i in range(len(whole)):
         scene.frame_set(10 + 2 * i)

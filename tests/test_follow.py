@@ -16,7 +16,7 @@ from _sequencer import retime, stairs, write_wave  # noqa: E402
 from test_rig_strips import set_strip  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
-from talkingeyes_blender.rig import compat, follow, spoken, strip_times, strips  # noqa: E402
+from talkingeyes_blender.rig import follow, spoken, strip_times, strips  # noqa: E402
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.curves import write_gaze, write_take  # noqa: E402
 from talkingeyes_blender.rig.takes import owners, takes  # noqa: E402

@@ -87,6 +87,8 @@ def _run_mixdown(scene: bpy.types.Scene, path: Path) -> None:
                 filepath=str(path), container="WAV", codec="PCM", format="F32", mixrate=_RATE, channels="MONO"
             )
     except RuntimeError as error:
-        raise TalkingEyesError(f"Blender could not mix the strips ({error}).", "Mix them to a file yourself.") from error
+        raise TalkingEyesError(
+            f"Blender could not mix the strips ({error}).", "Mix them to a file yourself."
+        ) from error
     if done != {"FINISHED"} or not path.is_file():
         raise TalkingEyesError("Blender could not mix the strips.", "Mix them to a file yourself, and use that.")
