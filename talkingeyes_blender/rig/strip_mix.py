@@ -31,8 +31,9 @@ class Mix:
 
 
 def mixdown(scene: bpy.types.Scene, strips: Sequence, seconds: float = 0.0) -> Mix:
-    """Mix sound strips and nothing else, muted ones too, over all frames in which one of them is seen, or ``seconds`` long
-    if that is more.
+    """Mix sound strips and nothing else, muted ones too.
+
+    Over all frames in which one of them is seen, or ``seconds`` long if that is more.
 
     Done in a copy of the scene that holds no objects and goes away again, so the scene itself is not touched.
     TalkingEyesError where this Blender cannot, where the strips begin before frame 0, or where there is no sound.
