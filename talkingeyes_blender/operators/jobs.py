@@ -259,7 +259,7 @@ def redraw(context: bpy.types.Context) -> None:
     """Draw the sidebars again, in all windows."""
     for window in context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
+            if area.type in ("VIEW_3D", "SEQUENCE_EDITOR"):
                 area.tag_redraw()
 
 
