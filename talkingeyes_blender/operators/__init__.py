@@ -27,7 +27,6 @@ from . import (
     make_lids,
     open_preferences,
     presets,
-    recovery,
     reduce_keys,
     remove_take,
     resample,
@@ -63,7 +62,6 @@ CLASSES = (
     *fit_playback.CLASSES,
     *cancel_job.CLASSES,
     *open_preferences.CLASSES,
-    *recovery.CLASSES,
     *set_up.CLASSES,
     *export.CLASSES,
 )

@@ -66,16 +66,12 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
             settings=settings.generation(),
         )
         head_uid = (rig.mesh or rig.armature).session_uid
-        story = {
-            "strip": strip.name, "head": rig.name, "start": heard.start_frame,
-            "settings": {"strip": strip.name, "start": heard.offset, "duration": heard.duration, **task.settings},
-        }  # fmt: skip
         lose = self.edited == "LOSE"
         locked = replacing.locked_take(scene, rig, heard) if isinstance(self, Generate) else None
         if locked is not None:
             task = dataclasses.replace(task, **replacing.around(locked, settings.parts))
         return GeneratePlan(
-            task, scene.session_uid, head_uid, strip.name, settings.parts, lose, story, locked and locked.id
+            task, scene.session_uid, head_uid, strip.name, settings.parts, lose, locked and locked.id
         )
 
 
@@ -89,8 +85,6 @@ class GeneratePlan:
     strip: str
     strengths: dict[str, float]
     replace_edited: bool = False
-    story: dict[str, object] = dataclasses.field(default_factory=dict)
-    """What the motion was made for, for whoever has to bring it back."""
     locked: str | None = None
     """Id of the take whose locked parts stay, and whose others are made anew."""
 

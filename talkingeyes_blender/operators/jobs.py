@@ -216,30 +216,18 @@ class JobOperator(Explained):
             return {"CANCELLED"}
         if self._job.error is not None:
             return self._refuse(self._job.error)
-        from . import recovery
-
-        story = getattr(self._plan, "story", None)
-        kept = recovery.keep(self._job.motion, story) if story else None
         try:
             several = bool(self._plan.task.seeds)
             said = self._plan.apply(context, self._job.motions if several else self._job.motion)
         except TalkingEyesError as error:
-            result = self._refuse(error)
-            if kept is not None:
-                _note = dataclasses.replace(_note, mend="talkingeyes.recover_motion")
-            return result
-        recovery.forget(kept)
+            return self._refuse(error)
         _note = Note("CHECKMARK", f"{said} ({self._job.seconds:.1f} s on {self._job.device})")
         self.report({"INFO"}, _note.text)
         return {"FINISHED"}
 
     def _refuse(self, error: TalkingEyesError) -> set[str]:
         global _note
-        mend = "talkingeyes.open_preferences" if "preferences" in error.hint else ""
-        plan = getattr(self, "_plan", None)  # none yet where there was something wrong with the plan
-        if "memory did not suffice" in error.message and plan is not None and plan.task.device != "cpu":
-            mend = "talkingeyes.retry_on_cpu"
-        _note = Note("ERROR", str(error), mend)
+        _note = Note("ERROR", str(error), "talkingeyes.open_preferences" if "preferences" in error.hint else "")
         self.report({"ERROR"}, _note.text)
         return {"CANCELLED"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..operators import recovery, subject
+from ..operators import subject
 from ..operators.fit_playback import fits
 from ..operators.generate import Generate
 from .presets import draw_characters
@@ -35,7 +35,6 @@ class SpeechPanel(Tab, bpy.types.Panel):
         else:
             _actions(layout, context)
             _note(layout, context)
-            _lost(layout, context)
 
 
 class PartsPanel(Tab, bpy.types.Panel):
@@ -173,16 +172,6 @@ def _note(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     lines(box, context, job.note, job.note_icon)
     if job.note_mend:
         box.operator(job.note_mend)
-
-
-def _lost(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    if not recovery.is_any():
-        return
-    box = layout.box()
-    lines(box, context, "A motion was finished and could not be written.", "RECOVER_LAST")
-    row = box.row(align=True)
-    row.operator("talkingeyes.recover_motion", text="Recover")
-    row.operator("talkingeyes.discard_motion")
 
 
 def _warning(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) -> bpy.types.UILayout:
