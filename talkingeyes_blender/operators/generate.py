@@ -10,10 +10,13 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import jobs, memory, subject
+from . import jobs, memory, same_strip, subject
 
 if TYPE_CHECKING:
     from ..motion import Motion
+    from ..rig.channels import Parts, Strengths
+    from ..rig.head_rig import HeadRig
+    from ..rig.takes import Take
     from ..worker.client import Task
 
 
@@ -62,41 +65,65 @@ class GeneratePlan:
 
     def apply(self, context: bpy.types.Context, motion: Motion, *more: Motion) -> str:
         from ..rig.channels import Parts, Strengths
-        from ..rig.curves import write_take
         from ..rig.find import find_rig
-        from ..rig.retarget import motion_for_rig, report_for_rig
-        from ..rig.strips import find_sound, timing
+        from ..rig.retarget import report_for_rig
 
-        strip = self.strip
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
         head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
         if head.name not in scene.objects:
             raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
-        heard = timing(scene, find_sound(scene, strip))
-        if (heard.offset, heard.duration) != (self.task.start, self.task.duration):
-            raise TalkingEyesError(f"The strip '{strip}' was changed while the motion was made.", "Generate again.")
+        strip, heard = same_strip.find(scene, self.strip, self.task)
         rig = find_rig(head)
-        # The last one written plays; of several takes that shall be the first.
-        for number, each in enumerate((*reversed(more), motion)):
-            take = write_take(
-                rig,
-                motion_for_rig(rig, each),
-                scene=scene,
-                start_frame=heard.start_frame,
-                parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
-                strengths=Strengths(**self.strengths),
-                seed=each.seed,
-                keep_previous=scene.talkingeyes.keep_takes or number > 0,
-                settings={"strip": strip, "start": heard.offset, "duration": heard.duration, **self.task.settings},
-            )
-            memory.remember(take, each)
-        scene.talkingeyes.gaze_seed = motion.seed
-        scene.sync_mode = "AUDIO_SYNC"
+        take = write_takes(
+            scene,
+            rig,
+            [motion, *more],
+            start_frame=heard.start_frame,
+            parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
+            strengths=Strengths(**self.strengths),
+            settings={"strip": strip.name, "start": heard.offset, "duration": heard.duration, **self.task.settings},
+        )
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
         written = f"{motion.duration:.1f} s of motion were written to '{rig.name}'"
         written += f" as {1 + len(more)} takes." if more else "."
         return " ".join((written, *take.warnings, *cannot))
+
+
+def write_takes(
+    scene: bpy.types.Scene,
+    rig: HeadRig,
+    motions: list[Motion],
+    start_frame: float,
+    parts: Parts,
+    strengths: Strengths,
+    settings: dict[str, object],
+) -> Take:
+    """Write motions as takes of which the first plays, and return that one.
+
+    All are brought into the rig's basis before the first is written: what cannot be is known before anything changes.
+    """
+    from ..rig.curves import write_take
+    from ..rig.retarget import motion_for_rig
+
+    fitting = [motion_for_rig(rig, motion) for motion in motions]
+    # The last one written plays; of several takes that shall be the first.
+    for number in reversed(range(len(motions))):
+        take = write_take(
+            rig,
+            fitting[number],
+            scene=scene,
+            start_frame=start_frame,
+            parts=parts,
+            strengths=strengths,
+            seed=motions[number].seed,
+            keep_previous=scene.talkingeyes.keep_takes or number < len(motions) - 1,
+            settings=settings,
+        )
+        memory.remember(take, motions[number])
+    scene.talkingeyes.gaze_seed = motions[0].seed
+    scene.sync_mode = "AUDIO_SYNC"
+    return take
 
 
 CLASSES = (Generate,)

@@ -74,9 +74,7 @@ class ResamplePlan:
         if take is None:
             raise TalkingEyesError("The take was removed while its gaze was sampled.", jobs.UNCHANGED)
         before = self.task.motion
-        memory.remember(
-            write_gaze(rig, motion.eyes, take=take, seed=self.task.seed), before.replace(eyes=motion.eyes)
-        )
+        memory.remember(write_gaze(rig, motion.eyes, take=take, seed=self.task.seed), before.replace(eyes=motion.eyes))
         scene.talkingeyes.gaze_seed = self.task.seed
         return f"The gaze of '{rig.name}' was sampled with seed {self.task.seed}."
 

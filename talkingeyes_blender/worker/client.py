@@ -38,7 +38,6 @@ INSTALL = (
 )
 
 
-
 @dataclasses.dataclass(frozen=True)
 class _Made:
     """What ``Done`` named, read by the worker's thread: reading an hour of motion takes longer than a tick may."""

@@ -30,13 +30,11 @@ class Pace:
         if not self._marks:
             return None
         now = time.monotonic() if now is None else now
-        (began, first), (_, last) = self._marks[0], self._marks[-1]
+        (began, first), (latest, last) = self._marks[0], self._marks[-1]
         if now - began < FIRST_SECONDS or last - first < FIRST_PROGRESS:
             return None
-        middle = (began + now) / 2
-        since, fraction = next((m for m in reversed(self._marks) if m[0] <= middle), self._marks[0])
-        if last <= fraction:
-            since, fraction = began, first
+        middle = (began + latest) / 2
+        since, fraction = next(mark for mark in reversed(self._marks) if mark[0] <= middle)
         return (1.0 - last) * (now - since) / (last - fraction)
 
 
