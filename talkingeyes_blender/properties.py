@@ -79,9 +79,7 @@ class SceneSettings(bpy.types.PropertyGroup):
         default=True,
     )
 
-    write_face: bpy.props.BoolProperty(
-        name="Face", description="Write the expression and the jaw", default=True
-    )
+    write_face: bpy.props.BoolProperty(name="Face", description="Write the expression and the jaw", default=True)
     write_head: bpy.props.BoolProperty(name="Head", description="Write the turns of the head", default=True)
     write_gaze: bpy.props.BoolProperty(name="Gaze", description="Write the turns of the eyes", default=True)
     write_blinks: bpy.props.BoolProperty(name="Blinks", description="Write the blinks", default=True)

@@ -122,9 +122,7 @@ def _plans(
     for path, place in sounds:
         targets = [_target(folder / place, take) for take in range(1, takes + 1)]
         if not taken.isdisjoint(targets):
-            faults.append(
-                f"The motion of {path} would replace that of an earlier file of this name. Rename the sound."
-            )
+            faults.append(f"The motion of {path} would replace that of an earlier file of this name. Rename the sound.")
             continue
         taken.update(targets)
         plans.append((path, targets))

@@ -192,9 +192,7 @@ class GazeSteps:
     """Eqs. 9 and 10 for the next frames of ``batch`` clips side by side, from their first frame on."""
 
     @torch.inference_mode()
-    def __init__(
-        self, decoder: GazeDecoder, vqvae: GazeVQVAE, batch: int, sampler: CodeSampler | None = None
-    ) -> None:
+    def __init__(self, decoder: GazeDecoder, vqvae: GazeVQVAE, batch: int, sampler: CodeSampler | None = None) -> None:
         self._decoder, self._sampler, self._codebook = decoder, sampler, vqvae.codebook
         self._steps, self._decode = CausalSteps(decoder.stack, batch), vqvae.decode_steps(batch)
         self._features, self._embed_eyes = Affine(decoder.out), Affine(decoder.embed_eyes)

@@ -217,6 +217,7 @@ class JobOperator(Explained):
             return self._refuse(error)
         self._timer = context.window_manager.event_timer_add(TICK_SECONDS, window=context.window)
         context.window_manager.modal_handler_add(self)
+        self._workspace = context.workspace.name
         context.workspace.status_text_set(f"{self.bl_label}: Esc cancels")
         return {"RUNNING_MODAL"}
 
@@ -287,8 +288,10 @@ class JobOperator(Explained):
     def _leave_window(self, context: bpy.types.Context) -> None:
         _leave()
         context.window_manager.event_timer_remove(self._timer)
-        if context.workspace is not None:
-            context.workspace.status_text_set(None)
+        workspace = bpy.data.workspaces.get(self._workspace)
+        if workspace is not None:  # where it was set: the user may look at another one by now
+            with context.temp_override(workspace=workspace):
+                workspace.status_text_set(None)
 
 
 def _leave() -> None:

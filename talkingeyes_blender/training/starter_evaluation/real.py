@@ -112,9 +112,7 @@ def by_rule(viewer: Viewer, recordings: Sequence[Recording]) -> list[Spoken]:
         segments, last = recording.segments, recording.last or recording.clip.frames
         samples = recording.clip.samples[recording.first * FRAME : last * FRAME]
         measured = prosody.measure(samples, prosody.find_phrases(segments))
-        expression, jaw = articulation.pose_mouth(
-            segments, measured, last - recording.first, articulation.Manner()
-        )
+        expression, jaw = articulation.pose_mouth(segments, measured, last - recording.first, articulation.Manner())
         full = max(float(np.percentile(np.degrees(jaw[:, 0]), 95)), 1e-3)
         spoken.append(Spoken(viewer(expression, jaw), recording, full))
     return spoken
