@@ -397,3 +397,44 @@ def test_blender_ends_in_the_middle(tmp_path, how, act):
     assert (lost is not None) == (act == "answer")
     if lost is not None:
         assert lost.motions()[0].frames == 50
+
+
+# ------------------------------------------------------------------------------------ what ends without its operator
+
+
+def test_a_set_up_whose_file_was_closed_comes_to_its_end(monkeypatch):
+    """The modal operator goes with the file; 'A set-up is running.' must not stay for ever."""
+    import types
+
+    from talkingeyes_blender.operators import set_up
+
+    setup = types.SimpleNamespace(state="running", build=types.SimpleNamespace(name="the CPU"), cancel=lambda: None)
+    removed = []
+    manager = types.SimpleNamespace(event_timer_remove=removed.append)
+    monkeypatch.setattr(set_up, "_running", setup)
+    operator = types.SimpleNamespace(_timer="timer")
+    set_up.SetUp.cancel(operator, types.SimpleNamespace(window_manager=manager))
+    try:
+        assert removed == ["timer"] and set_up.running() is setup
+        assert set_up.SetUp.disabled_reason(bpy.context) == "A set-up is running."
+        setup.state = "done"
+        assert set_up.running() is None and "set up, with PyTorch for the CPU" in set_up.note().text
+    finally:
+        set_up.close()
+
+
+def test_the_status_text_is_cleared_where_it_was_set():
+    """A user who has turned to another workspace meanwhile finds no 'Esc cancels' in the old one for ever."""
+    import types
+
+    cleared = []
+    there = bpy.context.workspace
+    operator = types.SimpleNamespace(_timer=None, _workspace=there.name)
+    manager = types.SimpleNamespace(event_timer_remove=lambda timer: None)
+    context = types.SimpleNamespace(
+        window_manager=manager,
+        workspace=None,
+        temp_override=lambda **kept: (cleared.append(kept), bpy.context.temp_override(**kept))[1],
+    )
+    jobs.JobOperator._leave_window(operator, context)
+    assert cleared == [{"workspace": there}]
