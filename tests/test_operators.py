@@ -30,7 +30,7 @@ from mathutils import Vector  # noqa: E402
 
 import talkingeyes_blender  # noqa: E402
 from talkingeyes_blender import preferences  # noqa: E402
-from talkingeyes_blender.operators import jobs, memory, subject  # noqa: E402
+from talkingeyes_blender.operators import jobs, kept, memory, subject  # noqa: E402
 from talkingeyes_blender.operators.generate import Generate  # noqa: E402
 from talkingeyes_blender.operators.resample_gaze import ResampleGaze  # noqa: E402
 from talkingeyes_blender.rig.takes import current_take, takes  # noqa: E402
@@ -65,8 +65,11 @@ def tiny_bundle(folder: Path, seed: int = 0) -> str:
 
 
 @pytest.fixture(autouse=True)
-def chosen(monkeypatch, bundle) -> None:
+def chosen(monkeypatch, bundle, tmp_path_factory) -> None:
     """The preferences: this Python, and weights that are small and random."""
+    folder = tmp_path_factory.mktemp("data")
+    monkeypatch.setattr(preferences, "data_folder", lambda: folder)
+    kept.look_again()
     monkeypatch.setattr(preferences, "read", lambda context: preferences.Choices(PYTHON, "cpu", bundle))
 
 
