@@ -8,6 +8,7 @@ rest as it does in the pauses of a sentence, and head and gaze go on.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING
 
 import bpy
@@ -98,7 +99,7 @@ class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
 def _refuse_overlap(scene: bpy.types.Scene, strips: list) -> None:
     from ..rig.strip_times import placement
 
-    for one, other in zip(strips, strips[1:], strict=False):
+    for one, other in itertools.pairwise(strips):
         if placement(scene, one).end > placement(scene, other).start + 1e-4:
             raise TalkingEyesError(
                 f"The strips '{one.name}' and '{other.name}' sound at the same time.",
