@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import preferences
+from . import mapping_properties, preferences
 from .operators import jobs
 from .rig import compat
 
@@ -178,11 +178,13 @@ class JobState(bpy.types.PropertyGroup):
 def attach() -> None:
     bpy.types.Scene.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=SceneSettings)
     bpy.types.WindowManager.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=JobState)
+    mapping_properties.attach()
 
 
 def detach() -> None:
+    mapping_properties.detach()
     del bpy.types.WindowManager.talkingeyes
     del bpy.types.Scene.talkingeyes
 
 
-CLASSES = (SceneSettings, JobState)
+CLASSES = (*mapping_properties.CLASSES, SceneSettings, JobState)

@@ -3,6 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from . import preferences, sidebar
+from . import preferences, rig_mapping, sidebar
 
-CLASSES = (*preferences.CLASSES, *sidebar.CLASSES)
+CLASSES = (*preferences.CLASSES, *sidebar.CLASSES, *rig_mapping.CLASSES)

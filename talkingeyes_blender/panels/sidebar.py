@@ -91,6 +91,7 @@ class RigPanel(Tab, bpy.types.Panel):
             ("CHECKMARK", report.found),
             ("QUESTION", report.guessed),
             ("X", report.missing),
+            ("REMOVE", report.ignored),
             ("ERROR", report.warnings),
         ):
             for text in texts:
