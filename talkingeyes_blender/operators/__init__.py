@@ -19,6 +19,7 @@ from . import (
     make_lids,
     mapping,
     open_preferences,
+    override_keys,
     remove_take,
     resample_gaze,
     rig_mesh,
@@ -41,5 +42,6 @@ CLASSES = (
     *fit_playback.CLASSES,
     *cancel_job.CLASSES,
     *open_preferences.CLASSES,
+    *override_keys.CLASSES,
     *set_up.CLASSES,
 )

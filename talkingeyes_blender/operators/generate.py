@@ -11,6 +11,7 @@ import bpy
 from .. import preferences
 from ..errors import TalkingEyesError
 from . import jobs, memory, subject
+from .override_keys import why_linked
 
 if TYPE_CHECKING:
     from ..motion import Motion
@@ -27,7 +28,8 @@ class Generate(jobs.JobOperator, bpy.types.Operator):
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if not context.scene.talkingeyes.parts:
             return "No part is switched on."
-        return super().disabled_reason(context) or subject.why_no_strip(context) or subject.why_no_head(context)
+        reason = super().disabled_reason(context) or subject.why_no_strip(context) or subject.why_no_head(context)
+        return reason or why_linked(context)
 
     def plan(self, context: bpy.types.Context) -> GeneratePlan:
         from ..rig.strips import timing
