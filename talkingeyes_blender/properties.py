@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 
 from . import mapping_properties, preferences
-from .operators import jobs
+from .operators import characters, jobs
 from .rig import compat
 
 BLINK_RATES = {"PAPER": None, "CONVERSATION": 26.0, "REST": 17.0}
@@ -35,6 +35,13 @@ def _strength(part: str) -> bpy.types.FloatProperty:
     )
 
 
+class Character(bpy.types.PropertyGroup):
+    """A head of the scene and the settings that it keeps for itself."""
+
+    head: bpy.props.PointerProperty(name="Head", type=bpy.types.Object)
+    values: bpy.props.StringProperty(name="Settings", description="As JSON")
+
+
 class SceneSettings(bpy.types.PropertyGroup):
     """``scene.talkingeyes``: whose speech, whose head, and how."""
 
@@ -42,12 +49,18 @@ class SceneSettings(bpy.types.PropertyGroup):
         name="Sound Strip",
         description="The speech: a sound strip of the sequencer; its trim is honoured",
         search=_found_strips,
+        update=characters.strip_chosen,
     )
     rig: bpy.props.PointerProperty(
         name="Head",
         description="The armature of the head, or its mesh",
         type=bpy.types.Object,
         poll=_is_head,
+        update=characters.rig_chosen,
+    )
+    characters: bpy.props.CollectionProperty(name="Characters", type=Character)
+    current: bpy.props.PointerProperty(
+        name="Current Head", description="Whose settings the panel shows", type=bpy.types.Object
     )
     seed: bpy.props.IntProperty(
         name="Seed", description="The same seed makes the same motion again", default=1, min=0, max=MAXIMUM_SEED
@@ -187,4 +200,4 @@ def detach() -> None:
     del bpy.types.Scene.talkingeyes
 
 
-CLASSES = (*mapping_properties.CLASSES, SceneSettings, JobState)
+CLASSES = (*mapping_properties.CLASSES, Character, SceneSettings, JobState)

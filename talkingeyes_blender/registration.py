@@ -6,12 +6,13 @@ from __future__ import annotations
 import bpy
 
 from . import operators, panels, properties
-from .operators import jobs, set_up
+from .operators import characters, jobs, set_up
 
 HANDLERS = (
     (bpy.app.handlers.load_pre, jobs.drop),
     (bpy.app.handlers.undo_post, jobs.forget),
     (bpy.app.handlers.redo_post, jobs.forget),
+    (bpy.app.handlers.depsgraph_update_post, characters.selection_changed),
 )
 CLASSES = (*properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
 

@@ -211,7 +211,7 @@ def test_linked_rigs_are_said_so_and_overrides_work(tmp_path):
     for face in faces:
         # Blender leaves the shape keys linked; one click mends that, for each character by itself.
         rig = find_rig(face)
-        with pytest.raises(TalkingEyesError, match="shape keys .* are still linked"):
+        with pytest.raises(TalkingEyesError, match=r"shape keys .* are still linked"):
             write(scene, rig, speech)
         assert can_override_keys(rig) and override_keys(rig) == [face.name]
     write(scene, find_rig(faces[0]), speech)

@@ -14,7 +14,7 @@ import bpy
 from ..errors import TalkingEyesError
 from .find import face_meshes
 from .mapping import RigMap, read_map, store_map
-from .mapping_rows import CHOSEN, FOUND, GUESSED, IGNORED, refuse_linked, table
+from .mapping_rows import CHOSEN, FOUND, GUESSED, IGNORED, holder, refuse_linked, table
 from .named import key_names, relatives
 
 FORMAT, VERSION = "talkingeyes rig mapping", 1
@@ -27,7 +27,7 @@ def save_mapping(obj: bpy.types.Object, path: str | os.PathLike) -> int:
     path = Path(path)
     now = table(obj)
     kept = [row for row in now.rows if row.state in (FOUND, GUESSED, CHOSEN, IGNORED)]
-    choice = read_map(bpy.data.objects[now.armature])
+    choice = read_map(holder(obj))
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -86,7 +86,7 @@ def apply_mapping(obj: bpy.types.Object, choice: RigMap) -> tuple[str, ...]:
 
     TalkingEyesError where the rig has none of them: the mapping is another rig's then.
     """
-    armature = bpy.data.objects[table(obj).armature]
+    armature = holder(obj)
     refuse_linked(armature)
     meshes = face_meshes(armature) if armature.type == "ARMATURE" else relatives(armature)
     bones = {bone.name for bone in armature.data.bones} if armature.type == "ARMATURE" else set()

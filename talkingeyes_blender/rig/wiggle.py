@@ -10,7 +10,7 @@ from ..errors import TalkingEyesError
 from ..head.model import JOINTS
 from .channels import bone_channels
 from .find import face_meshes, find_rig
-from .mapping_rows import table
+from .mapping_rows import holder, table
 from .named import key_names, relatives
 
 # Degrees that a part is turned by when it is tested: nod (+ opens, + down), then aside.
@@ -27,7 +27,7 @@ class Wiggle:
             raise TalkingEyesError(f"The rig has nothing for '{part}'.", "Choose its bone or key first.")
         self.part, self.name, self.armature = part, row.name, now.armature
         self.amount = row.amount
-        armature = bpy.data.objects[now.armature]
+        armature = holder(obj)
         if part in JOINTS:
             bone = armature.pose.bones[row.name]
             self.before = [(now.armature, bone.rotation_mode, list(_rotation(bone)))]
@@ -89,7 +89,7 @@ class Wiggle:
 
 def movement(obj: bpy.types.Object, part: str) -> tuple[int, float]:
     """(how many vertices a part moves, by how much at most in the scene's units), and all is as before."""
-    armature = bpy.data.objects[table(obj).armature]
+    armature = holder(obj)
     meshes = face_meshes(armature) if armature.type == "ARMATURE" else relatives(armature)
     wiggle = Wiggle(obj, part)
     moved, most = 0, 0.0
