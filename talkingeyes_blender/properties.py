@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import bpy
 
-from . import mapping_properties, preferences
-from .operators import characters, jobs
+from . import mapping_properties, preferences, take_properties
+from .operators import adjust_take, cast, jobs
 from .rig import compat
 
 BLINK_RATES = {"PAPER": None, "CONVERSATION": 26.0, "REST": 17.0}
@@ -35,7 +35,7 @@ def _strength(part: str) -> bpy.types.FloatProperty:
     )
 
 
-class Character(bpy.types.PropertyGroup):
+class KnownHead(bpy.types.PropertyGroup):
     """A head of the scene and the settings that it keeps for itself."""
 
     head: bpy.props.PointerProperty(name="Head", type=bpy.types.Object)
@@ -49,16 +49,16 @@ class SceneSettings(bpy.types.PropertyGroup):
         name="Sound Strip",
         description="The speech: a sound strip of the sequencer; its trim is honoured",
         search=_found_strips,
-        update=characters.strip_chosen,
+        update=cast.strip_chosen,
     )
     rig: bpy.props.PointerProperty(
         name="Head",
         description="The armature of the head, or its mesh",
         type=bpy.types.Object,
         poll=_is_head,
-        update=characters.rig_chosen,
+        update=cast.rig_chosen,
     )
-    characters: bpy.props.CollectionProperty(name="Characters", type=Character)
+    heads: bpy.props.CollectionProperty(name="Heads", type=KnownHead)
     current: bpy.props.PointerProperty(
         name="Current Head", description="Whose settings the panel shows", type=bpy.types.Object
     )
@@ -67,22 +67,56 @@ class SceneSettings(bpy.types.PropertyGroup):
     )
     gaze_seed: bpy.props.IntProperty(
         name="Gaze Seed",
-        description="Seed of the gaze that was sampled last",
+        description="Seed of what was resampled last",
         default=1,
         min=0,
         max=MAXIMUM_SEED,
     )
     next_gaze_seed: bpy.props.BoolProperty(
         name="Next Seed Each Time",
-        description="Resample Gaze counts the seed up by one first. Turn it off to sample the seed that is shown",
+        description="Resampling counts the seed up by one first. Turn it off to sample the seed that is shown",
         default=True,
     )
+
+    resample_parts: bpy.props.EnumProperty(
+        name="Part",
+        description="What Resample draws anew",
+        items=(
+            ("GAZE", "Gaze", "Where the eyes look, under the same head"),
+            ("HEAD_GAZE", "Head and Gaze", "The turns of the head, and the gaze that goes with them"),
+            ("BLINKS", "Blinks", "When the eyes blink"),
+        ),
+        default="GAZE",
+    )
+    resample_range: bpy.props.EnumProperty(
+        name="Frames",
+        description="Which frames Resample draws anew; outside of them nothing changes",
+        items=(
+            ("ALL", "Whole Take", "All frames of the take"),
+            ("PREVIEW", "Preview Range", "The frames of the timeline's preview range"),
+            ("MARKERS", "Between Markers", "From the last marker at or before the current frame up to the next one"),
+            ("FRAMES", "From, To", "The frames that are named below"),
+        ),
+        default="ALL",
+    )
+    resample_first: bpy.props.IntProperty(name="First", description="First frame that is drawn anew", default=1)
+    resample_last: bpy.props.IntProperty(name="Last", description="Last frame that is drawn anew", default=50)
 
     keep_takes: bpy.props.BoolProperty(
         name="Keep Earlier Takes",
         description="Generate adds a take and mutes the one that played. Turn it off to replace that one",
         default=True,
     )
+
+    reduce_keys: bpy.props.BoolProperty(
+        name="Reduce Keys of New Takes",
+        description="Give the curves that are written few keys with handles, as Reduce Keys does",
+        default=False,
+    )
+    preset: bpy.props.StringProperty(
+        name="Character", description="The preset that was chosen last", options={"HIDDEN"}
+    )
+    take: bpy.props.PointerProperty(name="Adjust Take", type=adjust_take.TakeStrengths)
 
     write_face: bpy.props.BoolProperty(
         name="Face", description="Write the expression and the jaw", default=True
@@ -192,12 +226,21 @@ def attach() -> None:
     bpy.types.Scene.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=SceneSettings)
     bpy.types.WindowManager.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=JobState)
     mapping_properties.attach()
+    take_properties.attach()
 
 
 def detach() -> None:
+    take_properties.detach()
     mapping_properties.detach()
     del bpy.types.WindowManager.talkingeyes
     del bpy.types.Scene.talkingeyes
 
 
-CLASSES = (*mapping_properties.CLASSES, Character, SceneSettings, JobState)
+CLASSES = (
+    *adjust_take.GROUPS,
+    *mapping_properties.CLASSES,
+    KnownHead,
+    SceneSettings,
+    JobState,
+    *take_properties.CLASSES,
+)

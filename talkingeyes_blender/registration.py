@@ -6,13 +6,14 @@ from __future__ import annotations
 import bpy
 
 from . import operators, panels, properties
-from .operators import characters, jobs, set_up
+from .operators import cast, jobs, set_up
+from .panels.export import draw_menu
 
 HANDLERS = (
     (bpy.app.handlers.load_pre, jobs.drop),
     (bpy.app.handlers.undo_post, jobs.forget),
     (bpy.app.handlers.redo_post, jobs.forget),
-    (bpy.app.handlers.depsgraph_update_post, characters.selection_changed),
+    (bpy.app.handlers.depsgraph_update_post, cast.selection_changed),
 )
 CLASSES = (*properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
 
@@ -23,9 +24,11 @@ def register() -> None:
     properties.attach()
     for handlers, handler in HANDLERS:
         handlers.append(handler)
+    bpy.types.TOPBAR_MT_file_export.append(draw_menu)
 
 
 def unregister() -> None:
+    bpy.types.TOPBAR_MT_file_export.remove(draw_menu)
     for handlers, handler in HANDLERS:
         handlers.remove(handler)
     jobs.close()

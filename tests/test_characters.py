@@ -1,90 +1,56 @@
-"""Several heads in one scene: each keeps its strip and settings, and brings them along."""
+"""Character presets: ours and the user's, on disk and by the operators, and files that somebody damaged."""
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
+
 import pytest
 
-bpy = pytest.importorskip("bpy")
-
-from _heads import tiny_head  # noqa: E402
-from _rigs import foreign_rig, fresh_scene, random_motion  # noqa: E402
-
-from talkingeyes_blender import registration  # noqa: E402
-from talkingeyes_blender.operators import characters  # noqa: E402
-from talkingeyes_blender.rig.curves import write_take  # noqa: E402
-from talkingeyes_blender.rig.find import find_rig  # noqa: E402
+from talkingeyes_blender import characters
+from talkingeyes_blender.errors import TalkingEyesError
 
 
-@pytest.fixture
-def cast():
-    scene = fresh_scene()
-    registration.register()
-    head = tiny_head()
-    meshes = [foreign_rig(head) for _ in range(3)]
-    for mesh in meshes:
-        mesh["talkingeyes_head_model"] = head.identity
-    yield scene, head, meshes
-    registration.unregister()
+def test_ours_hold_every_setting():
+    assert len(characters.BUILT_IN) >= 6
+    for settings in characters.BUILT_IN.values():
+        assert set(settings) == set(characters.FIELDS)
 
 
-def select(obj) -> None:
-    bpy.context.view_layer.objects.active = obj
-    bpy.context.view_layer.update()
-    characters.selection_changed(bpy.context.scene)
+def test_own_ones_come_back_and_go(tmp_path):
+    settings = characters.BUILT_IN["Calm, Speaking"] | {"blink_rate": 11.5}
+    for name in ("Ann / tired: 2", "Ann _ tired_ 2", "Žofie"):
+        characters.save(tmp_path / "presets", name, settings)
+    assert characters.own_names(tmp_path / "presets") == ["Ann / tired: 2", "Ann _ tired_ 2", "Žofie"]
+    assert characters.read(tmp_path / "presets", "Ann / tired: 2") == settings
+    characters.save(tmp_path / "presets", "Žofie", settings | {"blink_rate": 3.0})
+    assert characters.read(tmp_path / "presets", "Žofie")["blink_rate"] == 3.0
+    characters.remove(tmp_path / "presets", "Ann / tired: 2")
+    assert characters.own_names(tmp_path / "presets") == ["Ann _ tired_ 2", "Žofie"]
+    assert {path.suffix for path in (tmp_path / "presets").iterdir()} == {".json"}
 
 
-def test_each_head_brings_its_strip_and_settings(cast):
-    scene, _, (first, second, _) = cast
-    settings = scene.talkingeyes
-    settings.rig = first
-    settings.strip, settings.seed, settings.strength_head = "Anna.wav", 7, 0.5
-    settings.rig = second
-    settings.strip, settings.seed, settings.strength_head, settings.gaze_choice = "Ben.wav", 9, 1.5, "argmin"
-    settings.rig = first
-    assert (settings.strip, settings.seed, settings.strength_head, settings.gaze_choice) == (
-        "Anna.wav",
-        7,
-        0.5,
-        "sample",
-    )
-    settings.rig = second.find_armature()
-    assert (settings.strip, settings.seed, settings.gaze_choice) == ("Ben.wav", 9, "argmin")
-    shown = [(head, strip, now) for head, strip, now in characters.listed(scene)]
-    assert shown == [(first.find_armature(), "Anna.wav", False), (second.find_armature(), "Ben.wav", True)]
-    assert bpy.ops.talkingeyes.choose_character(head=first.find_armature().name) == {"FINISHED"}
-    assert settings.strip == "Anna.wav"
-    with pytest.raises(RuntimeError, match="no head 'Nobody'"):
-        bpy.ops.talkingeyes.choose_character(head="Nobody")
+@pytest.mark.parametrize("name", ["", "  ", "As Generated"])
+def test_names_that_cannot_be(tmp_path, name):
+    with pytest.raises(TalkingEyesError):
+        characters.save(tmp_path, name, characters.BUILT_IN["As Generated"])
+    assert not list(tmp_path.iterdir())
 
 
-def test_settings_follow_the_selection_where_no_head_is_chosen(cast):
-    scene, _, (first, second, _) = cast
-    settings = scene.talkingeyes
-    select(first)
-    settings.strip = "Anna.wav"
-    select(second)
-    settings.strip = "Ben.wav"
-    cube = bpy.data.objects.new("Empty", None)
-    scene.collection.objects.link(cube)
-    select(cube)
-    assert settings.strip == "Ben.wav"
-    select(first)
-    assert settings.strip == "Anna.wav"
-    select(second.find_armature())
-    assert settings.strip == "Ben.wav"
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "x"}', '{"name": 3, "version": "a", "settings": {}}'])
+def test_damaged_files_say_so_and_can_be_deleted(tmp_path, text):
+    (tmp_path / "broken.json").write_text(text)
+    (name,) = characters.own_names(tmp_path)
+    with pytest.raises(TalkingEyesError, match=r"broken\.json"):
+        characters.read(tmp_path, name)
+    characters.remove(tmp_path, name)
+    assert characters.own_names(tmp_path) == []
 
 
-def test_a_head_that_has_takes_is_known_by_its_newest(cast):
-    scene, head, (first, second, third) = cast
-    settings = scene.talkingeyes
-    settings.rig = first
-    settings.strip = "Anna.wav"
-    write_take(find_rig(third), random_motion(head, 5), scene=scene, seed=42, settings={"strip": "Cleo.wav"})
-    settings.rig = third
-    assert (settings.strip, settings.seed) == ("Cleo.wav", 42)
-    settings.rig = second
-    assert settings.strip == "Cleo.wav"  # a head that nobody knows begins with what the panel shows
-    bpy.data.objects.remove(third.find_armature())
-    settings.rig = first
-    assert settings.strip == "Anna.wav" and len(characters.listed(scene)) == 2
+def test_a_newer_file_is_not_read(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"version": 99, "name": "a", "settings": {}}))
+    with pytest.raises(TalkingEyesError, match="newer version"):
+        characters.read(tmp_path, "a")
+    for name in ("b", "As Generated"):
+        with pytest.raises(TalkingEyesError):
+            characters.remove(tmp_path, name)

@@ -72,7 +72,7 @@ def test_sequences_move_as_they_sound(spoken):
         sequence.checked()
         assert sequence.head_model == STANDIN and 8 < sequence.duration < 40
         jaw = np.degrees(sequence.jaw[:, 0])
-        assert jaw.max() > 8 and jaw[~sequence.speaking].mean() < 0.1 * jaw[sequence.speaking].mean()
+        assert jaw.max() > 8 and jaw[~sequence.speaking].mean() < 0.15 * jaw[sequence.speaking].mean()
         frames = np.round((sequence.phone_start + sequence.phone_end) * 12.5).astype(int).clip(0, sequence.frames - 1)
         opened = {c: jaw[frames[sequence.phone_name == c]] for c in ("a", "i", "plosive_lips", "nasal_lips")}
         lips = np.concatenate([opened["plosive_lips"], opened["nasal_lips"]])
@@ -135,7 +135,7 @@ def test_held_out_voices_are_never_trained_on(tmp_path):
 
 def test_non_speech_is_at_rest():
     rng = np.random.default_rng(0)
-    sequence = build._animate("x", build._noise_only(rng), rng).checked()
+    sequence = build._animate("x", build._noise_only(rng, voices.available_voices()), rng).checked()
     assert not sequence.jaw.any() and not sequence.expression.any() and not sequence.speaking.any()
     assert sequence.eyes.any()
 

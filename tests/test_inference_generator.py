@@ -108,7 +108,7 @@ def test_the_streams_of_a_seed_are_independent():
 
 
 def _first_draws(seed: int) -> tuple[int, int, int]:
-    streams = generators._Streams(seed)
+    streams = generators.Streams(seed)
     return streams.head().initial_seed(), streams.gaze(), int(streams.blinks().integers(2**63))
 
 

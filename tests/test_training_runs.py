@@ -297,11 +297,10 @@ class TestProcesses:
             assert last[1]["total"] == pytest.approx(last[0]["total"], rel=1e-3)
 
 
-def test_wav2vec2_is_trained_but_for_its_front_end(dataset, tmp_path):  # noqa: F811
+@pytest.fixture
+def wav2vec2(tmp_path):
+    """A folder with a small wav2vec 2.0 in transformers' layout."""
     from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-    from talkingeyes_blender.training.__main__ import main
-    from talkingeyes_blender.training.export import load_networks
 
     torch.manual_seed(0)
     layout = Wav2Vec2Config(
@@ -309,10 +308,107 @@ def test_wav2vec2_is_trained_but_for_its_front_end(dataset, tmp_path):  # noqa: 
         num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, layerdrop=0.0,
     )  # fmt: skip
     Wav2Vec2Model(layout).save_pretrained(tmp_path / "w2v")
-    changes = ["loop.frames=30", "face.dim=16", "face.hidden=16", "face.heads=2", "loop.learning_rate=0.01"]
-    command = ["face", "--data", str(dataset.folder), "--out", str(tmp_path), "--steps", "2", "--batch", "2"]
-    command += ["--encoder", str(tmp_path / "w2v"), "--no-augment", *(a for c in changes for a in ("--set", c))]
-    assert main(command) == 0
+    return tmp_path / "w2v"
+
+
+SMALL_FACE = ["loop.frames=30", "face.dim=16", "face.hidden=16", "face.heads=2", "loop.learning_rate=0.01"]
+
+
+def face_command(data: Dataset, out: Path, encoder: Path, *more: str, steps: int = 2) -> int:
+    from talkingeyes_blender.training.__main__ import main
+
+    command = ["face", "--data", str(data.folder), "--out", str(out), "--steps", str(steps), "--batch", "2"]
+    return main([*command, "--encoder", str(encoder), *more, *(a for c in SMALL_FACE for a in ("--set", c))])
+
+
+class TestSpeechCache:
+    def test_kept_rows_are_what_the_encoder_hears(self, dataset, wav2vec2, tmp_path):  # noqa: F811
+        from talkingeyes_blender.inference.wav2vec2_encoder import Wav2Vec2Encoder
+        from talkingeyes_blender.training.speech_cache import SpeechCache, hear
+
+        encoder = Wav2Vec2Encoder.from_pretrained(str(wav2vec2)).eval()
+        train = dataset.split("train")
+        cache = SpeechCache(tmp_path / "kept", encoder, recipes.FROZEN)
+        cache.fill(train)
+        frames = train[0].frames
+        kept = Crops(train, frames, cache=cache).draw(3, np.random.default_rng(5))
+        heard = Crops(train, frames).draw(3, np.random.default_rng(5))
+        assert "samples" not in kept and torch.equal(kept["jaw"], heard["jaw"])
+        with torch.no_grad():
+            apart = (hear(encoder, kept) - hear(encoder, heard)).abs()  # of features about 1 in size; 16 bits a number
+            assert apart.mean() < 0.01 and apart.max() < 0.1
+            # Padding changes nothing, whatever it holds.
+            short = {"prepared": kept["prepared"].clone(), "present": kept["present"].clone()}
+            short["present"][1, 40:] = False
+            expected = hear(encoder, {"prepared": short["prepared"][1:2, :40], "present": short["present"][1:2, :40]})
+            short["prepared"][1, 40:] = 7.0
+            assert torch.allclose(hear(encoder, short)[1, :40], expected[0], atol=1e-5)
+
+    def test_a_run_makes_them_once_and_trains_on_them(self, dataset, wav2vec2, tmp_path):  # noqa: F811
+        kept = tmp_path / "kept"
+        options = ("--no-augment", "--cache-features", str(kept))
+        assert face_command(dataset, tmp_path / "a", wav2vec2, *options) == 0
+        written = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
+        assert len(written) == len(dataset.split("train")) + len(dataset.split("validation"))
+        assert face_command(dataset, tmp_path / "b", wav2vec2, *options) == 0
+        assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == written
+        logs = [(tmp_path / run / "face" / "log.jsonl").read_text().splitlines()[-1] for run in "ab"]
+        assert json.loads(logs[0])["total"] == json.loads(logs[1])["total"]
+
+    def test_what_would_make_them_wrong_is_refused(self, dataset, wav2vec2, tmp_path, capsys):  # noqa: F811
+        kept = ("--cache-features", str(tmp_path / "kept"))
+        assert face_command(dataset, tmp_path / "a", wav2vec2, *kept) == 1
+        assert "heard as they are" in capsys.readouterr().err
+        assert face_command(dataset, tmp_path / "a", wav2vec2, "--no-augment", "--set", "frozen=[]", *kept) == 1
+        assert "Only a frozen wav2vec 2.0 front end" in capsys.readouterr().err
+        damaged = ("--no-augment", *kept)
+        assert face_command(dataset, tmp_path / "a", wav2vec2, *damaged) == 0
+        for path in (tmp_path / "kept").iterdir():
+            path.write_bytes(path.read_bytes()[:50])
+        assert face_command(dataset, tmp_path / "b", wav2vec2, *damaged) == 1
+        assert "could not be read" in capsys.readouterr().err
+
+
+class TestPrecision:
+    def test_the_running_mean_of_the_weights_is_what_it_says(self, dataset, tmp_path):  # noqa: F811
+        """EMA: the mean that is kept, worked out again from the weights of each step."""
+        stage = face_stage(dataset, loop=dataclasses.replace(LOOP, steps=6, ema=0.6, save_every=1))
+        name, expected = "face_decoder.out.weight", None
+        expected = dict(stage.networks.named_parameters())[name].detach().clone()
+
+        def follow(step, _steps, _entry):
+            nonlocal expected
+            weights = dict(stage.networks.named_parameters())[name].detach()
+            decay = min(0.6, (1 + step) / (10 + step))
+            expected = decay * expected + (1 - decay) * weights
+
+        run(stage, stage.config.loop, tmp_path, follow)
+        state = read_checkpoint(tmp_path / "last.pt")
+        assert torch.allclose(state["averaged"][name], expected, atol=1e-6)
+        assert not torch.allclose(state["averaged"][name], state["networks"][name], atol=1e-6)
+        best = read_checkpoint(tmp_path / "best.pt")
+        assert "averaged" in best  # what is exported
+
+    @pytest.mark.parametrize("which", [0, 1, 2])
+    def test_bf16_gives_nearly_the_same_loss_and_keeps_weights_in_full(self, dataset, which, tmp_path):  # noqa: F811
+        finals = []
+        for bf16 in (False, True):
+            torch.manual_seed(0)
+            stage = stages(dataset, steps=5, bf16=bf16, ema=0.0)[which]
+            run(stage, stage.config.loop, tmp_path / str(bf16))
+            assert all(p.dtype == torch.float32 for p in stage.networks.parameters())
+            lines = (tmp_path / str(bf16) / "log.jsonl").read_text().splitlines()
+            finals.append(json.loads(lines[-1])["total"])
+        assert finals[0] != finals[1], "bf16 was not used"
+        assert finals[1] == pytest.approx(finals[0], rel=0.05)
+
+
+def test_wav2vec2_is_trained_but_for_its_front_end(dataset, wav2vec2, tmp_path):  # noqa: F811
+    from transformers import Wav2Vec2Model
+
+    from talkingeyes_blender.training.export import load_networks
+
+    assert face_command(dataset, tmp_path, wav2vec2, "--no-augment") == 0
     trained = load_networks(tmp_path / "face" / "last.pt")[0]["face_encoder"].model.state_dict()
     before = Wav2Vec2Model.from_pretrained(tmp_path / "w2v").state_dict()
     same = {name: torch.equal(value, trained[name]) for name, value in before.items()}

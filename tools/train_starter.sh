@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 work=${1:-runs}
-hours=${2:-8}
+hours=${2:-20}
 run=${RUN:-.venv/bin/python}
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 

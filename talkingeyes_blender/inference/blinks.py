@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -59,8 +60,17 @@ def make_blinks(frames: int, random: np.random.Generator, mean_rate: float | Non
     Blinks are whole: none is cut by the clip's ends, and none touches the next.
     """
     closure = np.zeros((frames, 2), np.float32)
+    for start, envelope in blinks(random, mean_rate):
+        if start + len(envelope) > frames:
+            break
+        closure[start : start + len(envelope)] = envelope
+    return closure
+
+
+def blinks(random: np.random.Generator, mean_rate: float | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """First frame and closure (5, 2) of blink after blink of a clip, without end; none for a rate of 0."""
     if mean_rate is not None and mean_rate <= 0:
-        return closure
+        return
     mean = max(60.0 * FPS / draw_rate(random, mean_rate), _SHORTEST_MEAN)
     exponents = 1.0 + np.array([0.0, random.uniform(0.0, _ASYMMETRY)])
     envelope = ENVELOPE[:, None] ** random.permutation(exponents)
@@ -69,7 +79,5 @@ def make_blinks(frames: int, random: np.random.Generator, mean_rate: float | Non
     while True:
         at += _GAP + random.gamma(_REGULARITY, (mean - _GAP) / _REGULARITY)
         start = math.floor(at)
-        if start + len(ENVELOPE) > frames:
-            return closure
         if start >= 0:
-            closure[start : start + len(ENVELOPE)] = envelope
+            yield start, envelope

@@ -29,6 +29,8 @@ class FaceDecoderConfig:
     radius: int = 2
     """Frames of speech to each side of a frame that it attends to; 0 is FaceFormer's alignment mask."""
     dropout: float = 0.1
+    shut: int = 0
+    """Width of the part that says from speech alone whether the lips are shut; 0 has none, as in the papers."""
 
 
 class FaceDecoder(nn.Module):
@@ -50,6 +52,16 @@ class FaceDecoder(nn.Module):
         self.out = nn.Linear(c.dim, width)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        if c.shut:
+            self.shut = nn.Sequential(nn.Linear(c.speech_dim, c.shut), nn.GELU(), nn.Linear(c.shut, 1))
+
+    def lips_shut(self, speech: Tensor) -> Tensor:
+        """Logits (B, T) of the lips being shut, from speech (B, T, S). Ours.
+
+        A regression hedges: where a /p/ is uncertain it leaves the lips ajar, which is right for no sound. Whether they
+        are shut is a yes or a no, and is decided as one.
+        """
+        return self.shut(speech)[..., 0]
 
     def set_statistics(self, mean: Tensor, scale: Tensor) -> None:
         """Mean and standard deviation (E + 3,) of the training motion, by which motion is normalised inside."""
@@ -84,20 +96,36 @@ class FaceDecoder(nn.Module):
     ) -> Tensor:
         """Eq. 2 frame by frame, with a cache: (B, T, E + 3). ``style`` (B, styles) defaults to the mean speaker."""
         frames, radius = speech.shape[1], self.config.radius
-        if style is None:
-            style = speech.new_ones(len(speech), self.config.styles)
-        style = self.style_of(style)[:, 0]
-        steps, read = CausalSteps(self.stack, len(speech)), Affine(self.out)
-        embed = Affine(self.embed_past_motion)
+        steps = FaceSteps(self, len(speech), style)
         out = speech.new_empty(len(speech), frames, self.config.expressions + 3)
-        query = style
         for first in range(0, frames, block):
-            low, high = max(0, first - radius), min(frames, first + block + radius)
-            steps.remember(self.embed_speech(speech[:, low:high]))
-            for t in range(first, min(first + block, frames)):
-                normalised = read(steps(query, t - low))
-                out[:, t] = normalised * self.scale + self.mean
-                query = embed(normalised) + style
+            last = min(frames, first + block)
+            low = max(0, first - radius)
+            out[:, first:last] = steps(speech[:, low : last + radius], first - low, last - first)
             if tick:
-                tick(min(first + block, frames))
+                tick(last)
+        return out
+
+
+class FaceSteps:
+    """Eq. 2 for the next frames of ``batch`` clips side by side, from their first frame on."""
+
+    @torch.inference_mode()
+    def __init__(self, decoder: FaceDecoder, batch: int, style: Tensor | None = None) -> None:
+        if style is None:
+            style = decoder.mean.new_ones(batch, decoder.config.styles)
+        self._decoder, self._style = decoder, decoder.style_of(style)[:, 0]
+        self._steps, self._read = CausalSteps(decoder.stack, batch), Affine(decoder.out)
+        self._embed, self._query = Affine(decoder.embed_past_motion), self._style
+
+    @torch.inference_mode()
+    def __call__(self, speech: Tensor, first: int, count: int) -> Tensor:
+        """(B, count, E + 3) for frames ``first`` and on of a stretch of speech (B, n, S), of which all is looked at."""
+        decoder = self._decoder
+        out = speech.new_empty(len(speech), count, decoder.config.expressions + 3)
+        self._steps.remember(decoder.embed_speech(speech))
+        for t in range(count):
+            normalised = self._read(self._steps(self._query, first + t))
+            out[:, t] = normalised * decoder.scale + decoder.mean
+            self._query = self._embed(normalised) + self._style
         return out

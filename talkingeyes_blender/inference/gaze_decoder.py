@@ -176,33 +176,70 @@ class GazeDecoder(nn.Module):
             block: frames whose keys and values are laid out at a time, which bounds the memory.
             tick: called with the number of frames done, now and then.
         """
-        batch, frames, radius = len(speech), speech.shape[1], self.config.radius
-        steps, decode = CausalSteps(self.stack, batch), vqvae.decode_steps(batch)
-        features, embed_eyes = Affine(self.out), Affine(self.embed_eyes)
-        jump = Affine(self.jump) if self.config.jumps else None
-        by_code = self.embed_code(vqvae.codebook / self.code_scale) if self.config.past == "code" else None
-        distances_of = vqvae.code_distances()
-        out = speech.new_empty(batch, frames, self.config.channels)
-        query, code = self.start.expand(batch, -1), None
+        frames, radius = speech.shape[1], self.config.radius
+        steps = GazeSteps(self, vqvae, len(speech), sampler)
+        out = speech.new_empty(len(speech), frames, self.config.channels)
         for first in range(0, frames, block):
-            low, high = max(0, first - radius), min(frames, first + block + radius)
-            steps.remember(self.memory(speech[:, low:high], head[:, low:high]))
-            for t in range(first, min(first + block, frames)):
-                hidden = steps(query, t - low)
-                feature = features(hidden) * self.code_scale
-                if by_code is not None and code is not None:
-                    feature = feature + F.embedding(code, vqvae.codebook)
-                distances = distances_of(feature)
-                if sampler is None:
-                    code = distances.argmin(-1)
-                else:
-                    code = sampler(self.likelihood(distances, jump(hidden) if jump else None))
-                out[:, t] = frame = decode(code)
-                query = embed_eyes(frame / self.eyes_scale)
-                if by_code is not None:
-                    query = query + F.embedding(code, by_code)
+            last, low = min(frames, first + block), max(0, first - radius)
+            stretch = slice(low, last + radius)
+            out[:, first:last] = steps(speech[:, stretch], head[:, stretch], first - low, last - first)
             if tick:
-                tick(min(first + block, frames))
+                tick(last)
+        return out
+
+
+class GazeSteps:
+    """Eqs. 9 and 10 for the next frames of ``batch`` clips side by side, from their first frame on."""
+
+    @torch.inference_mode()
+    def __init__(self, decoder: GazeDecoder, vqvae: GazeVQVAE, batch: int, sampler: CodeSampler | None = None) -> None:
+        self._decoder, self._sampler, self._codebook = decoder, sampler, vqvae.codebook
+        self._steps, self._decode = CausalSteps(decoder.stack, batch), vqvae.decode_steps(batch)
+        self._features, self._embed_eyes = Affine(decoder.out), Affine(decoder.embed_eyes)
+        self._jump = Affine(decoder.jump) if decoder.config.jumps else None
+        by_code = decoder.config.past == "code"
+        self._by_code = decoder.embed_code(vqvae.codebook / decoder.code_scale).detach() if by_code else None
+        self._distances = vqvae.code_distances()
+        self._query, self._code = decoder.start.detach().expand(batch, -1), None
+
+    @torch.inference_mode()
+    def follow(self, speech: Tensor, head: Tensor, first: int, eyes: Tensor, codes: Tensor) -> Tensor:
+        """Take ``eyes`` (B, n, 6), whose ``codes`` (B, n) are given, as the next frames; else as ``__call__``.
+
+        Returns what the codes make of the last of them, (B, 6).
+        """
+        self._steps.remember(self._decoder.memory(speech, head))
+        for t in range(eyes.shape[1]):
+            self._steps(self._query, first + t)
+            self._code = codes[:, t]
+            rebuilt = self._decode(self._code)
+            self._ask(eyes[:, t])
+        return rebuilt
+
+    def _ask(self, frame: Tensor) -> None:
+        """Make the query for the frame that follows ``frame`` (B, 6)."""
+        self._query = self._embed_eyes(frame / self._decoder.eyes_scale)
+        if self._by_code is not None:
+            self._query = self._query + F.embedding(self._code, self._by_code)
+
+    @torch.inference_mode()
+    def __call__(self, speech: Tensor, head: Tensor, first: int, count: int) -> Tensor:
+        """(B, count, 6) for frames ``first`` and on of a stretch of speech (B, n, S) and head (B, n, 3)."""
+        decoder = self._decoder
+        out = speech.new_empty(len(speech), count, decoder.config.channels)
+        self._steps.remember(decoder.memory(speech, head))
+        for t in range(count):
+            hidden = self._steps(self._query, first + t)
+            feature = self._features(hidden) * decoder.code_scale
+            if self._by_code is not None and self._code is not None:
+                feature = feature + F.embedding(self._code, self._codebook)
+            distances = self._distances(feature)
+            if self._sampler is None:
+                self._code = distances.argmin(-1)
+            else:
+                self._code = self._sampler(decoder.likelihood(distances, self._jump(hidden) if self._jump else None))
+            out[:, t] = frame = self._decode(self._code)
+            self._ask(frame)
         return out
 
 

@@ -30,6 +30,11 @@ class HeadVAEConfig:
     a manner at most, and where the head is when is not in the speech: training then leaves the code unused."""
     radius: int = 125
     dropout: float = 0.1
+    prior: str = "normal"
+    """Where a latent is drawn from: 'normal' is the paper's N(0, 1), 'fitted' a Gaussian with the mean and covariance
+    that the encoder gives its training data. With a KL term of 1e-4 the two differ: heads drawn from N(0, 1) move half
+    as far as those of the data. 'fitted' also gives each window of a longer clip a posture of its own, about as far
+    from the clip's mean as a window of the data is: windows are decoded about a mean of zero."""
     channels: int = 3
     """Width of the motion: 3 for the head. The paper's baseline VAE (Table III) makes the eyes' 6 in the same way."""
 
@@ -41,6 +46,10 @@ class HeadVAE(nn.Module):
         super().__init__()
         self.config = c = config
         self.register_buffer("scale", torch.ones(c.channels))
+        if c.prior == "fitted":
+            self.register_buffer("latent_mean", torch.zeros(c.latent))
+            self.register_buffer("latent_factor", torch.eye(c.latent))
+            self.register_buffer("posture_factor", torch.zeros(c.channels, c.channels))
         self.encode_in = nn.Linear(c.channels + c.speech_dim, c.dim)
         self.encode_stack = LocalTransformer(c.dim, c.layers, c.heads, c.hidden, c.radius, dropout=c.dropout)
         self.knots = c.window // c.knot_every + 2
@@ -54,6 +63,32 @@ class HeadVAE(nn.Module):
     def set_statistics(self, scale: Tensor) -> None:
         """Standard deviation (3,) of the training motion, by which motion is normalised inside."""
         self.scale.copy_(scale)
+
+    def draw(self, rows: int, generator: torch.Generator) -> Tensor:
+        """(rows, latent) of the prior; chance is the CPU's."""
+        latent = torch.randn(rows, self.config.latent, generator=generator).to(self.scale)
+        if self.config.prior == "fitted":
+            latent = self.latent_mean + latent @ self.latent_factor.T
+        return latent
+
+    def draw_posture(self, rows: int, generator: torch.Generator) -> Tensor:
+        """(rows, 1, C): a window's mean about the clip's; zero where the prior is the paper's."""
+        if self.config.prior != "fitted":
+            return self.scale.new_zeros(rows, 1, self.config.channels)
+        drawn = torch.randn(rows, 1, self.config.channels, generator=generator).to(self.scale)
+        return drawn @ self.posture_factor.T
+
+    def fit_prior(self, mean: Tensor, log_variance: Tensor, posture: Tensor) -> None:
+        """Take the Gaussian of the encoder's latents (n, latent) as the prior, after Ghosh et al. (2020).
+
+        ``posture`` (n, C) is how far each window's mean lies from that of its recording.
+        """
+        spread = mean - mean.mean(0)
+        covariance = spread.T @ spread / max(1, len(mean) - 1) + torch.diag(log_variance.exp().mean(0))
+        self.latent_mean.copy_(mean.mean(0))
+        self.latent_factor.copy_(torch.linalg.cholesky(covariance.double()))
+        small = 1e-12 * torch.eye(posture.shape[1])
+        self.posture_factor.copy_(torch.linalg.cholesky((posture.T @ posture / len(posture) + small).double()))
 
     def encode(self, head: Tensor, speech: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """E_VAE: mean and log-variance (B, latent) of a window's code, from its valid frames."""
@@ -108,9 +143,10 @@ class HeadVAE(nn.Module):
         weight = speech.new_zeros(frames, 1)
         for first in range(0, max(1, frames - c.overlap), c.window - c.overlap):
             last = min(first + c.window, frames)
-            latent = torch.cat([torch.randn(rows, c.latent, generator=each) for each in generators]).to(speech)
+            latent = torch.cat([self.draw(rows, each) for each in generators])
             ramp = self._ramp(last - first, rises=first > 0, falls=last < frames, like=speech)
-            total[:, first:last] += ramp * self.decode(latent, speech[:, first:last])
+            posture = torch.cat([self.draw_posture(rows, each) for each in generators])
+            total[:, first:last] += ramp * (self.decode(latent, speech[:, first:last]) + posture)
             weight[first:last] += ramp
             if tick:
                 tick(last)
@@ -125,3 +161,58 @@ class HeadVAE(nn.Module):
         if falls:
             ramp[frames - edge :] *= slope.flip(0)
         return ramp
+
+
+class HeadSteps:
+    """Head motion while speech goes on coming in: ``generate``'s windows and latents, of which only the past is known.
+
+    Each call decodes the windows that are open anew, with the speech heard so far. What comes out of it differs from
+    the call before also where motion was given away already; that difference is carried on and fades, so that the head
+    does not jump.
+    """
+
+    def __init__(self, vae: HeadVAE, generator: torch.Generator) -> None:
+        self._vae, self._generator = vae, generator
+        self._open: list[tuple[int, Tensor, Tensor]] = []
+        """First frame, latent and posture of the windows that reach the present."""
+        self._next = 0
+        self._given: Tensor | None = None
+        """(1, C): the last frame that was given away."""
+
+    @torch.inference_mode()
+    def __call__(self, speech: Tensor, low: int, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Motion (1, count, C) of the frames from ``first`` on, and (1, n, C) of those after, which may yet change.
+
+        ``speech`` (1, m, S) holds the frames from ``low`` on, up to the last one heard.
+        """
+        c, last = self._vae.config, low + speech.shape[1]
+        hop = c.window - c.overlap
+        while self._next < last:
+            latent, posture = self._vae.draw(1, self._generator), self._vae.draw_posture(1, self._generator)
+            self._open.append((self._next, latent, posture))
+            self._next += hop
+        self._open = [each for each in self._open if each[0] + c.window > first - 1]
+        begin = max(0, first - 1)
+        total, weight = speech.new_zeros(1, last - begin, c.channels), speech.new_zeros(last - begin, 1)
+        for start, latent, posture in self._open:
+            end = min(start + c.window, last)
+            decoded = self._vae.decode(latent, speech[:, start - low : end - low]) + posture
+            ramp = self._vae._ramp(c.window, rises=start > 0, falls=True, like=speech)[: end - start]
+            at = max(begin, start)
+            total[:, at - begin : end - begin] += (ramp * decoded)[:, at - start :]
+            weight[at - begin : end - begin] += ramp[at - start :]
+        motion = total / weight
+        if self._given is not None:
+            left = _FADE ** torch.arange(1, last - first + 1, device=speech.device)[:, None]
+            motion = motion[:, 1:] + (self._given - motion[:, 0])[:, None] * left
+        self._given = motion[:, count - 1]
+        return motion[:, :count], motion[:, count:]
+
+    @property
+    def reach(self) -> int:
+        """The first frame whose speech may still be needed."""
+        return self._open[0][0] if self._open else 0
+
+
+_FADE = 0.85
+"""Share of a correction that is left a frame later: a third of it after a quarter of a second."""

@@ -21,6 +21,10 @@ _WINDOW = 400
 _FFT = 512
 _ROWS = 4
 """Spectra a motion frame: 10 ms apart."""
+_BEFORE = (_WINDOW - _HOP) // 2
+"""Samples before a row's own hundredth of a second that its window sees."""
+_CREST = 0.5
+"""By how much, in powers of ten, the loudest row of speech lies above the 95th percentile, about."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,16 +99,20 @@ class MelEncoder(SpeechEncoder):
         Half of each band's mean over the clip is taken off, which removes much of a room's or a microphone's colour.
         """
         with torch.autocast(samples.device.type, enabled=False):
-            samples = F.pad(samples.float(), ((_WINDOW - _HOP) // 2, _WINDOW))
+            samples = F.pad(samples.float(), (_BEFORE, _WINDOW))
             frames = samples.unfold(1, _WINDOW, _HOP)[:, : (samples.shape[1] - _WINDOW) // 640 * _ROWS]
             spectra = torch.cat([self._log_mel(part) for part in frames.split(3000, dim=1)], dim=1)
-            loudness = spectra.amax(-1)
-            level = torch.quantile(loudness, 0.95, dim=1)[:, None, None]
-            # Digital silence has no loud frames to measure by; a floor keeps its noise from being raised to speech.
-            relative = (spectra - level.clamp_min(-5.0)).clamp(-4.5, 1.0)
-            colour = relative.mean(1, keepdim=True)
-            energy = (loudness[..., None] - level.clamp_min(-5.0)).clamp(-4.5, 1.0)
-            return torch.cat([(relative - 0.5 * colour) / 0.9, energy / 1.5 + 1.0], dim=-1)
+            level = torch.quantile(spectra.amax(-1), 0.95, dim=1)[:, None, None]
+            return self._levelled(spectra, level)
+
+    @staticmethod
+    def _levelled(spectra: Tensor, level: Tensor) -> Tensor:
+        """(B, rows, bands) log-mel and its (B, 1, 1) level to what the first convolution takes."""
+        # Digital silence has no loud frames to measure by; a floor keeps its noise from being raised to speech.
+        relative = (spectra - level.clamp_min(-5.0)).clamp(-4.5, 1.0)
+        colour = relative.mean(1, keepdim=True)
+        energy = (spectra.amax(-1, keepdim=True) - level.clamp_min(-5.0)).clamp(-4.5, 1.0)
+        return torch.cat([(relative - 0.5 * colour) / 0.9, energy / 1.5 + 1.0], dim=-1)
 
     def _log_mel(self, frames: Tensor) -> Tensor:
         power = torch.fft.rfft(frames * self.taper, n=_FFT).abs().square()
@@ -119,3 +127,38 @@ class MelEncoder(SpeechEncoder):
         for block in self.coarse:
             x = block(x)
         return self.norm(x)
+
+
+class MelStream:
+    """The encoder's features while sound goes on coming in: levels and colour are those of the last seconds heard."""
+
+    def __init__(self, encoder: MelEncoder, history: int) -> None:
+        """``history``: frames over which levels are measured."""
+        self._encoder, self._history = encoder, history
+        self._spectra = encoder.filters.new_empty(0, encoder.config.bands)
+        self._tail = encoder.filters.new_zeros(_BEFORE)
+        """The last samples of what was heard: the first row that is not whole begins with them."""
+        self._whole = 0
+        """Rows whose sound was heard to their end, from the clip's first on."""
+
+    @torch.inference_mode()
+    def hear(self, samples: Tensor, first: int) -> Tensor:
+        """Take in the samples that follow, whole frames; return (1, n, S) for frames ``first`` to the last heard."""
+        encoder = self._encoder
+        sound = torch.cat([self._tail, samples])
+        rows = (len(sound) - _BEFORE) // _HOP
+        ended = max(0, (len(sound) - _WINDOW) // _HOP + 1)  # rows that no later sound will change
+        windows = F.pad(sound, (0, _WINDOW)).unfold(0, _WINDOW, _HOP)[:rows]
+        new = encoder._log_mel(windows)
+        spectra = torch.cat([self._spectra, new])
+        heard = self._whole + rows
+        self._spectra = torch.cat([self._spectra, new[:ended]])[-_ROWS * self._history :]
+        self._whole += ended
+        self._tail = sound[ended * _HOP :]
+        spectra = spectra[-_ROWS * self._history :]
+        loudness = spectra.amax(-1)
+        # Where speech has only begun, few rows are loud; those few are then what is measured by.
+        level = torch.maximum(torch.quantile(loudness, 0.95), loudness.max() - _CREST)
+        low = max(heard // _ROWS - len(spectra) // _ROWS, first - encoder.margin)
+        prepared = encoder._levelled(spectra[None], level[None, None, None])[:, -(heard - low * _ROWS) :]
+        return encoder.features(prepared)[:, first - low :]

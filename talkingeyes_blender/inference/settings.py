@@ -26,12 +26,15 @@ class GenerationSettings:
     """Of sampled codes: below 1 calmer, above 1 more varied."""
     top_k: int | None = None
     """Sampled codes are among this many likeliest; 0 for all."""
+    fixate: float | None = None
+    """Degrees by which gaze must leave a fixation to end it (``fixating``); 0 leaves gaze as the codes have it."""
 
     def __post_init__(self) -> None:
         for name, kind, least, most in (
             ("blink_rate", "number", 0, RATE_MAX),
             ("temperature", "number", 0, 100),
             ("top_k", "whole number", 0, 1 << 20),
+            ("fixate", "number", 0, 30),
         ):
             value = getattr(self, name)
             if value is None:
@@ -46,7 +49,7 @@ class GenerationSettings:
 
     def with_defaults(self, defaults: dict[str, Any]) -> GenerationSettings:
         """Fill what was left open from ``defaults`` (a bundle's), and then from our own."""
-        own = {"gaze": "sample", "temperature": 1.0, "top_k": 0}
+        own = {"gaze": "sample", "temperature": 1.0, "top_k": 0, "fixate": 0.0}
         filled = {
             name: next(v for v in (getattr(self, name), defaults.get(name), own[name]) if v is not None) for name in own
         }

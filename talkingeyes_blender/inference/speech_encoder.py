@@ -49,16 +49,26 @@ class SpeechEncoder(nn.Module, abc.ABC):
         nothing, whatever the encoder.
         """
         frames = frame_count(samples.shape[1])
-        if present is not None and not present.all():
-            lengths = present.sum(1)
-            out = samples.new_zeros(len(samples), frames, self.feature_dim)
-            for length in lengths.unique().tolist():
-                if length:
-                    rows = lengths == length
-                    out[rows, :length] = self(samples[rows, : length * FRAME]).to(out.dtype)
-            return out
         padded = nn.functional.pad(samples, (0, frames * FRAME - samples.shape[1]))
-        return self.features(self.prepare(padded))
+        return self._each_at_its_length(padded, FRAME, present, lambda part: self.features(self.prepare(part)))
+
+    def forward_prepared(self, prepared: Tensor, present: Tensor | None = None) -> Tensor:
+        """``features`` of rows (B, T * rows a frame, ...) that ``prepare`` made of whole clips."""
+        frames = prepared.shape[1] if present is None else present.shape[1]
+        return self._each_at_its_length(prepared, prepared.shape[1] // frames, present, self.features)
+
+    def _each_at_its_length(
+        self, inputs: Tensor, unit: int, present: Tensor | None, encode: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        if present is None or present.all():
+            return encode(inputs)
+        lengths = present.sum(1)
+        out = inputs.new_zeros(*present.shape, self.feature_dim)
+        for length in lengths.unique().tolist():
+            if length:
+                rows = lengths == length
+                out[rows, :length] = encode(inputs[rows, : length * unit]).to(out.dtype)
+        return out
 
     @torch.inference_mode()
     def encode(self, samples: Tensor, tick: Callable[[int], None] | None = None) -> Tensor:

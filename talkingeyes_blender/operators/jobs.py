@@ -49,7 +49,10 @@ class Plan(Protocol):
     task: Task
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
-        """Write the motion and return a sentence for the user; raise TalkingEyesError before anything is changed."""
+        """Write the motion (of a task with ``seeds``, the list of them) and return a sentence for the user.
+
+        Raises TalkingEyesError before anything is changed.
+        """
         ...
 
 
@@ -213,17 +216,30 @@ class JobOperator(Explained):
             return {"CANCELLED"}
         if self._job.error is not None:
             return self._refuse(self._job.error)
+        from . import recovery
+
+        story = getattr(self._plan, "story", None)
+        kept = recovery.keep(self._job.motion, story) if story else None
         try:
-            said = self._plan.apply(context, self._job.motion)
+            several = bool(self._plan.task.seeds)
+            said = self._plan.apply(context, self._job.motions if several else self._job.motion)
         except TalkingEyesError as error:
-            return self._refuse(error)
+            result = self._refuse(error)
+            if kept is not None:
+                _note = dataclasses.replace(_note, mend="talkingeyes.recover_motion")
+            return result
+        recovery.forget(kept)
         _note = Note("CHECKMARK", f"{said} ({self._job.seconds:.1f} s on {self._job.device})")
         self.report({"INFO"}, _note.text)
         return {"FINISHED"}
 
     def _refuse(self, error: TalkingEyesError) -> set[str]:
         global _note
-        _note = Note("ERROR", str(error), "talkingeyes.open_preferences" if "preferences" in error.hint else "")
+        mend = "talkingeyes.open_preferences" if "preferences" in error.hint else ""
+        plan = getattr(self, "_plan", None)  # none yet where there was something wrong with the plan
+        if "memory did not suffice" in error.message and plan is not None and plan.task.device != "cpu":
+            mend = "talkingeyes.retry_on_cpu"
+        _note = Note("ERROR", str(error), mend)
         self.report({"ERROR"}, _note.text)
         return {"CANCELLED"}
 

@@ -3,6 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from . import preferences, rig_mapping, sidebar
+from . import export, layers, preferences, presets, resample, rig_mapping, sidebar
 
-CLASSES = (*preferences.CLASSES, *sidebar.CLASSES, *rig_mapping.CLASSES)
+CLASSES = (
+    *preferences.CLASSES,
+    *sidebar.CLASSES,
+    *resample.CLASSES,
+    *layers.CLASSES,
+    *presets.CLASSES,
+    *rig_mapping.CLASSES,
+    *export.CLASSES,
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..operators import characters, mapping
+from ..operators import cast, mapping
 from .text import lines
 
 _ICONS = {
@@ -18,24 +18,24 @@ _ICONS = {
 }
 
 
-class CharactersPanel(bpy.types.Panel):
-    bl_idname = "TALKINGEYES_PT_characters"
+class HeadsPanel(bpy.types.Panel):
+    bl_idname = "TALKINGEYES_PT_heads"
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "TalkingEyes"
-    bl_label = "Characters"
+    bl_label = "Heads in This Scene"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return len(characters.listed(context.scene)) > 1
+        return len(cast.listed(context.scene)) > 1
 
     def draw(self, context: bpy.types.Context) -> None:
         column = self.layout.column(align=True)
-        for head, strip, current in characters.listed(context.scene):
+        for head, strip, current in cast.listed(context.scene):
             split = column.split(factor=0.55, align=True)
             icon = "RADIOBUT_ON" if current else "RADIOBUT_OFF"
-            button = split.operator("talkingeyes.choose_character", text=head.name, icon=icon, depress=current)
+            button = split.operator("talkingeyes.choose_head", text=head.name, icon=icon, depress=current)
             button.head = head.name
             split.label(text=strip or "No strip", icon="SOUND", translate=not strip)
 
@@ -118,4 +118,4 @@ def _line(column: bpy.types.UILayout, context: bpy.types.Context, table, line) -
         lines(column, context, f"{line.label} {line.state}: {line.reason}", "BLANK1")
 
 
-CLASSES = (CharactersPanel, RigMappingPanel)
+CLASSES = (HeadsPanel, RigMappingPanel)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import bpy
 
-from ..operators import subject
+from ..operators import recovery, subject
 from ..operators.fit_playback import fits
 from ..operators.generate import Generate
 from ..operators.override_keys import OverrideKeys
+from .presets import draw_characters
 from .set_up import draw_first_run
+from .takes import CLASSES as TAKES
 from .text import lines
 
 
@@ -34,29 +36,7 @@ class SpeechPanel(Tab, bpy.types.Panel):
         else:
             _actions(layout, context)
             _note(layout, context)
-
-
-class TakesPanel(Tab, bpy.types.Panel):
-    bl_idname = "TALKINGEYES_PT_takes"
-    bl_parent_id = "TALKINGEYES_PT_speech"
-    bl_label = "Takes"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return subject.why_no_take(context) is None
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        column = layout.column(align=True)
-        for take in subject.takes_of(context):
-            row = column.row(align=True)
-            gaze = "" if take.gaze_seed == take.seed else f", gaze {take.gaze_seed}"
-            icon = "RADIOBUT_ON" if take.active else "RADIOBUT_OFF"
-            row.operator(
-                "talkingeyes.choose_take", text=f"{take.number}: seed {take.seed}{gaze}", icon=icon, depress=take.active
-            ).take = take.id
-            row.operator("talkingeyes.remove_take", text="", icon="X").take = take.id
-        layout.prop(context.scene.talkingeyes, "keep_takes")
+            _lost(layout, context)
 
 
 class PartsPanel(Tab, bpy.types.Panel):
@@ -65,6 +45,7 @@ class PartsPanel(Tab, bpy.types.Panel):
     bl_label = "Parts"
 
     def draw(self, context: bpy.types.Context) -> None:
+        draw_characters(self, context)
         settings = context.scene.talkingeyes
         column = self.layout.column(align=True)
         for part in ("face", "head", "gaze", "blinks"):
@@ -198,10 +179,20 @@ def _note(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box.operator(job.note_mend)
 
 
+def _lost(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    if not recovery.is_any():
+        return
+    box = layout.box()
+    lines(box, context, "A motion was finished and could not be written.", "RECOVER_LAST")
+    row = box.row(align=True)
+    row.operator("talkingeyes.recover_motion", text="Recover")
+    row.operator("talkingeyes.discard_motion")
+
+
 def _warning(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) -> bpy.types.UILayout:
     box = layout.box()
     lines(box, context, text, "ERROR")
     return box
 
 
-CLASSES = (SpeechPanel, TakesPanel, PartsPanel, EyesPanel, RigPanel, WorkerPanel)
+CLASSES = (SpeechPanel, *TAKES, PartsPanel, EyesPanel, RigPanel, WorkerPanel)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import bpy
 import numpy as np
@@ -233,6 +234,13 @@ def key_path(name: str) -> str:
 def rotation_path(bone: bpy.types.PoseBone) -> tuple[str, int]:
     """(property that holds the bone's rotation in its mode, how many numbers it has)."""
     return BONE_PATHS.get(bone.rotation_mode, _EULER_PATH)
+
+
+def rotation_mode_decoder(bone: bpy.types.PoseBone, path: str) -> Callable[[np.ndarray], np.ndarray]:
+    """What turns the numbers of a bone's rotation property (N, 3 or 4) into unit quaternions (N, 4)."""
+    modes = {property_: mode for mode, (property_, _) in BONE_PATHS.items()}
+    mode = modes.get(path) or (bone.rotation_mode if bone.rotation_mode not in BONE_PATHS else "XYZ")
+    return lambda values: _decode(mode, values)
 
 
 def _corrective_channels(rig: HeadRig, column: int, vectors: np.ndarray, frames: np.ndarray) -> list[Channel]:

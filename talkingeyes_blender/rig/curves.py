@@ -19,9 +19,12 @@ from ..motion import Motion
 from . import compat
 from .blinks import blink_expressions
 from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_paths, motion_channels
+from .hand_edits import edited, is_sealed, seal
 from .head_rig import HeadRig
 from .linked import fault_of
 from .obstacles import dead_curves
+from .strength_layer import adjust_again
+from .take_records import FORMAT
 from .takes import (
     TAKE_PROPERTY,
     Take,
@@ -68,12 +71,15 @@ def write_take(
     name: str | None = None,
     settings: Mapping[str, Any] | None = None,
     keep_previous: bool = False,
+    replace_edited: bool = False,
+    weights: Mapping[str, str] | None = None,
 ) -> Take:
     """Write a motion to a rig as a new take and return it.
 
     The expressions must be in the rig's basis (``retarget.motion_for_rig``). The motion begins at scene frame
     ``start_frame``, or ``start_seconds`` after frame 0, or where the scene begins. ``settings``, JSON-like, are
-    remembered with the take. A take of ours at the same time is replaced, or kept muted with ``keep_previous``.
+    remembered with the take, and so are the name and version of the ``weights``. A take of ours at the same time is
+    replaced, or kept muted with ``keep_previous``; one that was edited by hand is kept but for ``replace_edited``.
 
     Everything is checked and computed before the first write; if a write fails, the scene is left as it was.
     """
@@ -93,7 +99,13 @@ def write_take(
     mended = set(dead_curves(rig))
     known = [text for text in rig.report.warnings if text not in mended]
     warnings = (*known, *_warnings(rig, motion, parts, shut, channels, frames[0], frames[-1]))
+    end = max(float(frames[-1]), float(frames[0]) + 1)
+    in_the_way = [take for take in takes(rig) if take.active and take.start < end and frames[0] < take.end]
+    keep = set() if keep_previous or replace_edited else {take.id for take in in_the_way if edited(rig, take)}
+    if keep:
+        warnings += ("The earlier take may have been edited by hand; it was kept, muted.",)
     record = {
+        "format": FORMAT,
         "id": uuid.uuid4().hex,
         "number": max((take.number for take in takes(rig)), default=0) + 1,
         "seed": motion.seed if seed is None else int(seed),
@@ -105,6 +117,7 @@ def write_take(
         "parts": dataclasses.asdict(parts),
         "strengths": dataclasses.asdict(strengths),
         "settings": dict(settings or {}),
+        "weights": dict(weights or {}),
         "before": _before(rig, channels),
         "sliders": _sliders(rig, channels.keys),
     }
@@ -120,6 +133,8 @@ def write_take(
             _write(compat.Curves(action, slot), of_owner)
             if owner == rig.shape_keys:
                 _set_sliders(owner, record["sliders"], undo)
+        for action in {action for action, _ in made}:
+            seal(action, [slot for written, slot in made if written == action])
         held = [(action, action.use_fake_user) for action in dict.fromkeys(previous)]
         for action, _ in held:
             # Keeps the actions of strips that make room until the new take is in its place.
@@ -127,7 +142,7 @@ def write_take(
             undo(setattr, action, "use_fake_user", dict(held)[action])
         for owner, (action, slot) in zip(owners(rig), made, strict=True):
             undo(revert, owner, snapshot(owner))
-            place(owner, action, slot, float(frames[0]), float(frames[-1]), keep_previous)
+            place(owner, action, slot, float(frames[0]), float(frames[-1]), keep_previous, keep)
     for action, fake in held:
         action.use_fake_user = fake
         remove_unused(action)
@@ -166,6 +181,7 @@ def write_gaze(
     record["sliders"] = _sliders(rig, channels.keys)
     # The action is changed in a copy, which then takes its place: a failure leaves the original alone.
     copies: dict[bpy.types.Action, bpy.types.Action] = {}
+    written: dict[bpy.types.Action, list[tuple]] = {}
     with _undo_on_failure() as undo:
         for clip, of_owner, paths in zip(mine, channels.lists, gaze_paths(rig), strict=False):
             action, slot = clip.strip.action, compat.slot_of(clip.strip)
@@ -174,12 +190,16 @@ def write_gaze(
                 undo(_remove_action, copies[action].name)
                 copies[action][TAKE_PROPERTY] = json.dumps(record)
             copy = copies[action]
-            curves = compat.Curves(copy, copy.slots[slot.identifier] if slot is not None else None)
+            copy_slot = copy.slots[slot.identifier] if slot is not None else None
+            curves = compat.Curves(copy, copy_slot)
             for curve in [curve for curve in curves if curve.data_path in paths]:
                 curves.remove(curve)
             _write(curves, of_owner)
+            written.setdefault(copy, []).append((copy_slot, paths))
             if clip.owner == rig.shape_keys:
                 _set_sliders(clip.owner, record["sliders"], undo)
+        for copy, parts in written.items() if is_sealed(rig, take) else ():
+            seal(copy, [slot for slot, _ in parts], set().union(*(paths for _, paths in parts)))
     for action, copy in copies.items():
         name, fake = action.name, action.use_fake_user
         action.user_remap(copy)
@@ -187,7 +207,9 @@ def write_gaze(
         copy.name, copy.use_fake_user = name, fake
     for owner in owners(rig):
         owner.update_tag()
-    return next(t for t in takes(rig) if t.id == take.id)
+    written = next(t for t in takes(rig) if t.id == take.id)
+    adjust_again(rig, written)
+    return written
 
 
 # ----------------------------------------------------------------------------------------------------------- writing

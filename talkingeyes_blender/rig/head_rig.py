@@ -28,6 +28,8 @@ BLINK_PROPERTY = "talkingeyes_blink_by_expressions"
 """On the mesh object: true to shut the lids by a sum of expressions although there are lid keys."""
 LIDS_FOLLOW_PROPERTY = "talkingeyes_lids_follow"
 """On the armature object: how far the lids follow the gaze, 0 not to 1 wholly."""
+LAYER_CONSTRAINT = "TalkingEyes "
+"""How the names of constraints that we put on a rig's bones begin."""
 
 FLAME_TO_BLENDER = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """From FLAME's frame (Y-up, out of the face is +Z) to the frame of rigs that we build (Z-up, facing -Y)."""

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import TalkingEyesError
 from . import compat
 from .channels import ROTATION_PATHS, bone_path, rotation_path
-from .head_rig import HeadRig
+from .head_rig import LAYER_CONSTRAINT, HeadRig
 from .points import mesh_to_armature
 from .takes import clips
 
@@ -68,7 +68,11 @@ def _of_armature(rig: HeadRig) -> Iterator[str]:
         elif not data.bones[name].use_inherit_rotation:
             yield f"The bone '{name}' does not inherit rotation, so it does not turn with the head. Switch that on."
     for name in dict.fromkeys(rig.bones.values()):
-        limits = [c.name for c in armature.pose.bones[name].constraints if not c.mute and c.influence > 0]
+        limits = [
+            c.name
+            for c in armature.pose.bones[name].constraints
+            if not c.mute and c.influence > 0 and not c.name.startswith(LAYER_CONSTRAINT)
+        ]
         if limits and name != rig.bones.get("root"):
             yield (
                 f"The bone '{name}' has the constraint '{limits[0]}', which may hide its part of the take. "

@@ -16,6 +16,8 @@ from tqdm import tqdm
 from ..errors import TalkingEyesError
 from .evaluation.cli import NAMES as EVALUATION
 from .evaluation.cli import add_commands
+from .starter_evaluation.command import NAME as STARTER
+from .starter_evaluation.command import add_command as add_starter
 
 STAGES = ("gaze-vqvae", "speech-to-gaze", "face")
 
@@ -25,6 +27,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
+        if arguments[:1] == ["corpus"] and any(a.partition("=")[0] == "--recordings" for a in arguments):
+            from .corpus.recordings import main as from_recordings
+
+            return from_recordings(arguments[1:])
         if arguments[:1] == ["corpus"]:
             from .corpus.build import main as build
 
@@ -53,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m talkingeyes_blender.training",
         description="Train the generators on a dataset in the layout of docs/data.md. 'corpus' makes a synthetic one.",
     )
-    names = ("corpus", "import", "check-data", *STAGES, "export", *EVALUATION)
+    names = ("corpus", "import", "check-data", *STAGES, "export", *EVALUATION, STARTER)
     commands = parser.add_subparsers(required=True, metavar=" | ".join(names))
     for stage in STAGES:
         command = commands.add_parser(stage, help=f"train the stage '{stage}'; the same command resumes it")
@@ -72,6 +78,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--encoder", metavar="DIR", help="wav2vec 2.0 to start from: a folder in transformers' layout"
             )
+            command.add_argument(
+                "--cache-features", type=Path, metavar="DIR",
+                help="keep what the encoder's frozen front end hears in this folder; needs --no-augment",
+            )  # fmt: skip
         command.add_argument("--no-augment", action="store_true", help="hear the recordings as they are")
         command.add_argument("--threads", type=int, default=0, help="CPU threads of torch")
         if stage == "face":
@@ -85,8 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--gaze", choices=("sample", "argmin"), default="sample", help="how these weights choose codes")
     export.add_argument("--temperature", type=float, default=1.0)
     export.add_argument("--top-k", type=int, default=0)
+    export.add_argument(
+        "--fit-prior", type=Path, metavar="DATA", help="draw heads as widely as this dataset's speakers move them"
+    )
+    export.add_argument("--fixate", type=float, default=0.0, help="degrees by which gaze must leave a fixation; 0: off")
+    export.add_argument("--shut-at", type=float, default=0.5, help="probability from which the lips are shut")
     export.set_defaults(run=_export)
     add_commands(commands)
+    add_starter(commands)
     return parser
 
 
@@ -122,7 +138,10 @@ def _train(options: argparse.Namespace) -> int:
     augmenter = None
     if options.stage != "gaze-vqvae" and not options.no_augment:
         augmenter = Augmenter(stage_config.loop.seed, _voices(dataset))
-    stage = _stage(options, stage_config, dataset, augmenter)
+    cache = None
+    if getattr(options, "cache_features", None):
+        cache = _speech_cache(options, encoder, stage_config.frozen, dataset, accelerator)
+    stage = _stage(options, stage_config, dataset, augmenter, cache)
     if encoder is not None:
         stage.networks["face_encoder" if options.stage == "face" else "gaze_encoder"].load_state_dict(
             encoder.state_dict()
@@ -142,7 +161,21 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _stage(options: argparse.Namespace, stage_config, dataset, augmenter):
+def _speech_cache(options: argparse.Namespace, encoder, frozen: tuple[str, ...], dataset, accelerator):
+    """The kept features, all of them made; of several processes the first one makes them."""
+    from .speech_cache import SpeechCache
+
+    cache = SpeechCache(options.cache_features, encoder if encoder is None else encoder.to(options.device), frozen)
+    if accelerator.is_main_process:
+        parts = [dataset.split(name) for name in ("train", "validation")]
+        with tqdm(total=sum(map(len, parts)), unit="sequence", desc="speech features", leave=False) as bar:
+            for part in parts:
+                cache.fill(part, lambda _done: bar.update())
+    accelerator.wait_for_everyone()
+    return cache
+
+
+def _stage(options: argparse.Namespace, stage_config, dataset, augmenter, cache=None):
     if options.stage == "gaze-vqvae":
         from .gaze_vqvae import GazeVQVAETraining
 
@@ -152,13 +185,13 @@ def _stage(options: argparse.Namespace, stage_config, dataset, augmenter):
         from .speech_to_gaze import SpeechToGazeTraining
 
         networks, _ = load_networks(options.out / "gaze-vqvae" / "best.pt")
-        return SpeechToGazeTraining(dataset, stage_config, networks["gaze_vqvae"], options.device, augmenter)
+        return SpeechToGazeTraining(dataset, stage_config, networks["gaze_vqvae"], options.device, augmenter, cache)
     from ..head.reading import read_head
     from ..head.standin import load_standin
     from .face import FaceTraining
 
     head = read_head(options.head) if options.head else load_standin()
-    return FaceTraining(dataset, stage_config, head, options.device, augmenter)
+    return FaceTraining(dataset, stage_config, head, options.device, augmenter, cache)
 
 
 def _voices(dataset, count: int = 60) -> list[np.ndarray]:
@@ -170,11 +203,17 @@ def _voices(dataset, count: int = 60) -> list[np.ndarray]:
 
 def _export(options: argparse.Namespace) -> int:
     from ..inference.bundle import save_bundle
-    from .export import collect
+    from .dataset import Dataset
+    from .export import collect, fit_head_prior
 
     networks, recipe, head_model = collect(options.out)
+    if options.fit_prior:
+        networks["head_vae"] = fit_head_prior(networks, Dataset(options.fit_prior))
     card = options.card.read_text(encoding="utf-8") if options.card else None
-    generation = {"gaze": options.gaze, "temperature": options.temperature, "top_k": options.top_k}
+    generation = {"gaze": options.gaze, "temperature": options.temperature, "top_k": options.top_k,
+                  "fixate": options.fixate}  # fmt: skip
+    if networks["face_decoder"].config.shut:
+        generation["shut_at"] = options.shut_at
     save_bundle(
         options.bundle, networks, name=options.name, head_model=head_model, recipe=recipe, generation=generation,
         model_card=card,

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import zipfile
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor
 from ..errors import TalkingEyesError
 from .augment import Augmenter
 from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, sequence_paths
+
+if TYPE_CHECKING:
+    from .speech_cache import SpeechCache
 
 MOTION = ("expression", "jaw", "head", "eyes")
 
@@ -69,14 +73,19 @@ class Crops:
 
     def __init__(
         self, dataset: Dataset, frames: int, *, sound: bool = True, augmenter: Augmenter | None = None,
-        memory: float = 2e9,
+        memory: float = 4e9, cache: SpeechCache | None = None,
     ) -> None:  # fmt: skip
         if not len(dataset):
             raise TalkingEyesError(
                 "A split of the dataset holds no sequences.",
                 "It needs at least three subjects, or splits in dataset.json.",
             )
-        self.dataset, self.frames, self.sound, self.augmenter = dataset, frames, sound, augmenter
+        if cache is not None and augmenter is not None:
+            raise TalkingEyesError(
+                "Speech features can be kept only of recordings that are heard as they are.", "Add --no-augment."
+            )
+        self.dataset, self.frames, self.augmenter, self.speech = dataset, frames, augmenter, cache
+        self.sound = sound and cache is None
         self.subjects = sorted({dataset.subject(name) for name in dataset.ids})
         self._memory, self._used = memory, 0
         self._cache: collections.OrderedDict[int, _Kept] = collections.OrderedDict()
@@ -87,7 +96,8 @@ class Crops:
     def draw(self, count: int, rng: np.random.Generator, share: Share = WHOLE) -> dict[str, Tensor]:
         """A batch, or the share of it that one process or one step of accumulation takes.
 
-        'samples' (B, frames * 640) where sound is wanted, the motion's channels, 'present' (B, frames), False where a
+        'samples' (B, frames * 640) where sound is wanted, or 'prepared' (B, frames, C) where what the encoder's front
+        end hears is kept, the motion's channels, 'present' (B, frames), False where a
         sequence is padded, 'valid', False there and where its track was lost, 'subject' (B,), the speaker's place in
         ``subjects``, and 'chance' (B,), a seed of each crop's own. A crop depends on its place in the whole batch
         alone, so a batch is the same however it is shared out.
@@ -115,6 +125,9 @@ class Crops:
             sound = kept.samples[start * SAMPLES_PER_FRAME : (start + self.frames) * SAMPLES_PER_FRAME]
             sound = _padded(sound.astype(np.float32) / 32768, self.frames * SAMPLES_PER_FRAME, hold=False)
             crop["samples"] = self.augmenter(sound, rng).astype(np.float32) if self.augmenter else sound
+        if self.speech is not None:
+            rows = self.speech.rows(self.dataset, self.dataset.ids[index])[span]
+            crop["prepared"] = _padded(rows.astype(np.float32), self.frames)
         return crop
 
     def _read(self, index: int) -> _Kept:

@@ -3,8 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import nn
 
 from ..errors import TalkingEyesError
@@ -13,6 +16,8 @@ from ..inference.face_decoder import FaceDecoder, FaceDecoderConfig
 from ..inference.gaze_decoder import GazeDecoder, GazeDecoderConfig
 from ..inference.gaze_vqvae import GazeVQVAE, GazeVQVAEConfig
 from ..inference.head_vae import HeadVAE, HeadVAEConfig
+from .batches import Crops
+from .dataset import Dataset
 from .loop import read_checkpoint
 
 _NETWORKS = {
@@ -61,3 +66,32 @@ def collect(folder: Path) -> tuple[dict[str, nn.Module], dict, str]:
         if stage == "face":
             head_model = state["describe"]["head_model"]
     return networks, recipe, head_model
+
+
+@torch.inference_mode()
+def fit_head_prior(networks: dict[str, nn.Module], dataset: Dataset, crops: int = 600) -> HeadVAE:
+    """The head VAE with a prior fitted to what its encoder says of crops of the training split (``HeadVAEConfig``)."""
+    old = networks["head_vae"]
+    fitted = HeadVAE(dataclasses.replace(old.config, prior="fitted")).eval()
+    fitted.load_state_dict(old.state_dict(), strict=False)
+    encoder = networks.get("gaze_encoder") or networks["face_encoder"]
+    drawn = Crops(dataset.split("train"), old.config.window)
+    rng, codes = np.random.default_rng(0), []
+    for _ in range(-(-crops // 8)):
+        batch = drawn.draw(8, rng)
+        weight = batch["valid"][..., None].float()
+        head = batch["head"]
+        posture = (head * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
+        whole = batch["present"].all(1)  # a code of half a window says little of a whole one
+        if whole.any():
+            speech = encoder(batch["samples"][whole])
+            codes.append(
+                (*fitted.encode((head - posture)[whole], speech, batch["valid"][whole]), posture[whole][:, 0])
+            )
+    if sum(len(mean) for mean, *_ in codes) <= old.config.latent:
+        raise TalkingEyesError(
+            f"The dataset has too few recordings of {old.config.window / 25:g} s to fit the head's prior.",
+            "Leave --fit-prior out.",
+        )
+    fitted.fit_prior(*(torch.cat(parts) for parts in zip(*codes, strict=True)))
+    return fitted

@@ -17,10 +17,11 @@ from ..inference.encoders import build_encoder
 from ..inference.face_decoder import FaceDecoder
 from . import losses
 from .augment import Augmenter
-from .batches import WHOLE, Chance, Crops, Share, fingerprint, statistics
+from .batches import MOTION, WHOLE, Chance, Crops, Share, fingerprint, statistics
 from .config import FaceStage
 from .dataset import Dataset
 from .loop import freeze, plain
+from .speech_cache import SpeechCache, hear
 
 _INNER_PAIRS = ((44, 50), (45, 49), (46, 48))
 """Upper and lower points of the inner lips, among the 51 face landmarks (iBUG 61-67, 62-66, 63-65)."""
@@ -33,7 +34,7 @@ class FaceTraining:
 
     def __init__(
         self, dataset: Dataset, config: FaceStage, head: HeadModel, device: str = "cpu",
-        augmenter: Augmenter | None = None,
+        augmenter: Augmenter | None = None, cache: SpeechCache | None = None,
     ) -> None:  # fmt: skip
         if head.identity != dataset.head_model:
             raise TalkingEyesError(
@@ -42,8 +43,8 @@ class FaceTraining:
             )
         self.config, self.dataset, self._data = config, dataset, fingerprint(dataset)
         train = dataset.split("train")
-        self.train = Crops(train, config.loop.frames, augmenter=augmenter)
-        self.validation = Crops(dataset.split("validation"), config.loop.frames)
+        self.train = Crops(train, config.loop.frames, augmenter=augmenter, cache=cache)
+        self.validation = Crops(dataset.split("validation"), config.loop.frames, cache=cache)
         torch.manual_seed(config.loop.seed)
         encoder = build_encoder(config.encoder if isinstance(config.encoder, dict) else plain(config.encoder))
         freeze(encoder, config.frozen)
@@ -70,6 +71,7 @@ class FaceTraining:
         return {
             "config": plain(self.config), "data": self._data, "head_model": self.dataset.head_model,
             "subjects": self.subjects, "augment": plain(self.train.augmenter.config) if self.train.augmenter else None,
+            **({"speech": "kept"} if self.train.speech else {}),
         }  # fmt: skip
 
     def steps_an_epoch(self) -> int:
@@ -78,18 +80,17 @@ class FaceTraining:
     def batch(self, rng: np.random.Generator, share: Share = WHOLE) -> dict[str, Tensor]:
         drawn = self.train.draw(self.config.loop.batch, rng, share)
         return {
-            "samples": drawn["samples"],
             "motion": torch.cat([drawn["expression"], drawn["jaw"]], dim=-1),
-            **{name: drawn[name] for name in ("valid", "present", "chance", "subject")},
+            **{name: value for name, value in drawn.items() if name not in MOTION},
         }
 
     def losses(self, batch: dict[str, Tensor], progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         face = self.networks["face_decoder"]
-        speech = self.networks["face_encoder"](batch["samples"], batch["present"]).float()
+        speech = hear(self.networks["face_encoder"], batch).float()
         style = self._style(batch, speech)
         past = self._past(speech, style, batch, progress)
         made = face(speech, style, past, batch["present"]).float()
-        return self._terms(made, batch["motion"], batch["valid"])
+        return self._terms(made, batch["motion"], batch["valid"], speech)
 
     def _style(self, batch: dict[str, Tensor], like: Tensor) -> Tensor:
         """s of Eq. 1: the speaker's one-hot row where there is a style for each, and one for all where there is one."""
@@ -111,16 +112,19 @@ class FaceTraining:
             past = torch.where(choice < own, predicted, past)
         return torch.where(choice > 1 - c.no_past, face.mean.expand_as(past), past)
 
-    def _terms(self, made: Tensor, true: Tensor, valid: Tensor) -> dict[str, Tensor]:
+    def _terms(self, made: Tensor, true: Tensor, valid: Tensor, speech: Tensor) -> dict[str, Tensor]:
         c, face = self.config, self.networks["face_decoder"]
         points, true_points = self._points(made), self._points(true)
+        gap, true_gap = lip_gap(points), lip_gap(true_points)
         unit = face.scale / self.weights.sqrt()
         terms = {
             "vertex": losses.vertex(points, true_points, valid),
-            "closure": losses.lip_closure(lip_gap(points), lip_gap(true_points), valid),
+            "closure": losses.lip_closure(gap, true_gap, valid),
             "coefficients": losses.reconstruction(made / unit, true / unit, valid),
             "velocity": losses.velocity(made / unit, true / unit, valid),
         }
+        if face.config.shut:
+            terms["shut"] = losses.lips_shut(face.lips_shut(speech).float(), true_gap, valid)
         terms["total"] = sum(getattr(c, name) * value for name, value in terms.items())
         return terms
 
@@ -140,11 +144,12 @@ class FaceTraining:
             drawn = self.validation.draw(12, rng)
             true = torch.cat([drawn["expression"], drawn["jaw"]], dim=-1).to(device)
             valid = drawn["valid"].to(device)
-            speech = self.networks["face_encoder"](drawn["samples"].to(device), drawn["present"].to(device))
+            speech = hear(self.networks["face_encoder"], {name: value.to(device) for name, value in drawn.items()})
             made = face.generate(speech)
-            terms = {name: value.item() for name, value in self._terms(made, true, valid).items()}
+            terms = {name: value.item() for name, value in self._terms(made, true, valid, speech).items()}
             gap, true_gap = lip_gap(self._points(made))[valid], lip_gap(self._points(true))[valid]
-            shut, said_shut = true_gap < 1.0, gap < 1.0
+            # A network that says whether the lips are shut is taken at its word: its lips will be.
+            shut, said_shut = true_gap < 1.0, face.lips_shut(speech)[valid] > 0 if face.config.shut else gap < 1.0
             both = (shut & said_shut).sum()
             jaw, true_jaw = made[..., -3][valid], true[..., -3][valid]
             self._curves = {

@@ -89,6 +89,41 @@ def music(count: int, rng: np.random.Generator) -> np.ndarray:
     return _unit(sound)
 
 
+def plucked(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Strings: a burst of noise in a loop that loses its high part first (Karplus and Strong, 1983), in the frequency
+    domain, where the loop is harmonics whose decay rises with their number."""
+    sound = np.zeros(count, np.float32)
+    root, loss = rng.uniform(60, 260), np.exp(rng.uniform(np.log(0.3), np.log(4.0)))
+    at = int(rng.uniform(0.0, 0.3) * min(RATE, count))
+    while at < count:
+        length = min(int(rng.uniform(0.4, 2.5) * RATE), count - at)
+        time = np.arange(length, dtype=np.float32) / RATE
+        for step in rng.choice([0, 3, 4, 5, 7, 8, 12, 16, 19, 24], rng.integers(1, 4), replace=False):
+            pitch = root * 2.0 ** (step / 12.0)
+            harmonics = np.arange(1, min(16, int(7000 / pitch)) + 1, dtype=np.float32)[:, None]
+            # Where the string is plucked decides which harmonics are missing.
+            heights = np.abs(np.sin(np.pi * harmonics * rng.uniform(0.08, 0.45))) / harmonics
+            phases = rng.uniform(0, 6.28, (len(harmonics), 1)).astype(np.float32)
+            waves = np.sin(2 * np.pi * pitch * harmonics * time + phases)
+            sound[at : at + length] += (heights * np.exp(-loss * (1 + 0.25 * harmonics) * time) * waves).sum(0)
+        sound[at : at + length] *= np.minimum(1.0, (length - np.arange(length)) / 160.0)
+        at += int(np.exp(rng.uniform(np.log(0.09), np.log(0.9))) * RATE)
+    return _unit(sound)
+
+
+def hum(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Motors, fans and mains: steady harmonics with a slow beat, in noise."""
+    time = np.arange(count) / RATE
+    pitch = np.exp(rng.uniform(np.log(40), np.log(400)))
+    wobble = rng.uniform(0, 0.004) * np.sin(2 * np.pi * rng.uniform(0.2, 6.0) * time)
+    roll_off = rng.uniform(0.3, 1.5)
+    sound = sum(
+        rng.uniform(0.2, 1.0) * k**-roll_off * np.sin(2 * np.pi * k * pitch * (time + wobble) + rng.uniform(0, 6.28))
+        for k in range(1, min(24, int(7000 / pitch)) + 1)
+    )
+    return _unit(_unit(sound) + np.float32(rng.uniform(0.02, 1.0)) * coloured_noise(count, rng))
+
+
 def clicks(count: int, rng: np.random.Generator) -> np.ndarray:
     """Knocks, keys and clatter: short decaying bursts of sine and noise."""
     sound = np.zeros(count + 4000, np.float32)
@@ -133,8 +168,8 @@ def slow_gain(count: int, rng: np.random.Generator, low_db: float = -24.0) -> np
 
 
 _KINDS = (
-    (0.22, coloured_noise), (0.14, room_tone), (0.20, breath), (0.22, music), (0.08, clicks), (0.08, chirps),
-    (0.06, applause),
+    (0.15, coloured_noise), (0.11, room_tone), (0.15, breath), (0.18, music), (0.12, plucked), (0.07, clicks),
+    (0.10, chirps), (0.06, applause), (0.06, hum),
 )  # fmt: skip
 
 

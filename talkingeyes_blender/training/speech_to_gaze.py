@@ -21,8 +21,9 @@ from .batches import WHOLE, Chance, Crops, Share, fingerprint, statistics
 from .config import SpeechToGazeStage
 from .dataset import Dataset
 from .loop import freeze, plain
+from .speech_cache import SpeechCache, hear
 
-CHANNELS = ("samples", "head", "eyes", "valid", "present", "chance")
+CHANNELS = ("samples", "prepared", "head", "eyes", "valid", "present", "chance")
 
 
 class SpeechToGazeTraining:
@@ -32,7 +33,7 @@ class SpeechToGazeTraining:
 
     def __init__(
         self, dataset: Dataset, config: SpeechToGazeStage, vqvae: GazeVQVAE, device: str = "cpu",
-        augmenter: Augmenter | None = None,
+        augmenter: Augmenter | None = None, cache: SpeechCache | None = None,
     ) -> None:  # fmt: skip
         if config.regularity_code not in ("own", "true"):
             raise TalkingEyesError(
@@ -51,8 +52,8 @@ class SpeechToGazeTraining:
         self.config, self.dataset, self._data = config, dataset, fingerprint(dataset)
         self._codes = hashlib.sha256(vqvae.codebook.detach().cpu().numpy().tobytes()).hexdigest()[:16]
         train = dataset.split("train")
-        self.train = Crops(train, config.loop.frames, augmenter=augmenter)
-        self.validation = Crops(dataset.split("validation"), config.loop.frames)
+        self.train = Crops(train, config.loop.frames, augmenter=augmenter, cache=cache)
+        self.validation = Crops(dataset.split("validation"), config.loop.frames, cache=cache)
         self.vqvae = vqvae.to(device).eval().requires_grad_(False)
         torch.manual_seed(config.loop.seed)
         encoder = build_encoder(config.encoder if isinstance(config.encoder, dict) else plain(config.encoder))
@@ -68,6 +69,7 @@ class SpeechToGazeTraining:
         return {
             "config": plain(self.config), "data": self._data, "head_model": self.dataset.head_model,
             "codes": self._codes, "augment": plain(self.train.augmenter.config) if self.train.augmenter else None,
+            **({"speech": "kept"} if self.train.speech else {}),
         }  # fmt: skip
 
     def steps_an_epoch(self) -> int:
@@ -75,12 +77,12 @@ class SpeechToGazeTraining:
 
     def batch(self, rng: np.random.Generator, share: Share = WHOLE) -> dict[str, Tensor]:
         drawn = self.train.draw(self.config.loop.batch, rng, share)
-        return {name: drawn[name] for name in CHANNELS}
+        return {name: drawn[name] for name in CHANNELS if name in drawn}
 
     def losses(self, batch: dict[str, Tensor], progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         c, networks, valid, present = self.config, self.networks, batch["valid"], batch["present"]
         chance = Chance(batch["chance"])
-        speech = networks["gaze_encoder"](batch["samples"], present).float()
+        speech = hear(networks["gaze_encoder"], batch).float()
         # The clip's mean pose is no motion; the head is kept about it, as in the data.
         weight = valid[..., None].float()
         head = batch["head"] - (batch["head"] * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
@@ -151,10 +153,10 @@ class SpeechToGazeTraining:
         totals: dict[str, float] = {}
         for _ in range(4):
             batch = self.validation.draw(8, rng)
-            batch = {name: batch[name].to(device) for name in CHANNELS}
+            batch = {name: batch[name].to(device) for name in CHANNELS if name in batch}
             for name, value in self.losses(batch, 1.0, torch.Generator().manual_seed(0)).items():
                 totals[name] = totals.get(name, 0.0) + value.item() / 4
-        speech = self.networks["gaze_encoder"](batch["samples"], batch["present"])
+        speech = hear(self.networks["gaze_encoder"], batch)
         head = self.networks["head_vae"].generate(speech, torch.Generator().manual_seed(0))
         gaze = self.networks["gaze_decoder"]
         sampled = gaze.generate(speech, head, self.vqvae, CodeSampler(0))

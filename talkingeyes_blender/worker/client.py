@@ -50,7 +50,10 @@ class Task:
     device: str = "auto"
     bundle: str | None = None
     motion: Motion | None = None
+    parts: tuple[str, ...] = ()
+    frames: tuple[int, int] | None = None
     settings: dict[str, object] = dataclasses.field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
 
 
 class Job:
@@ -62,6 +65,7 @@ class Job:
         self.fraction = 0.0
         self.phase = "Starting the worker"
         self.motion: Motion | None = None
+        self.motions: list[Motion] = []
         self.error: TalkingEyesError | None = None
         self.device = ""
         self.seconds = 0.0
@@ -108,7 +112,8 @@ class Job:
         elif isinstance(answer, protocol.Done):
             self.device, self.seconds, self.fraction = answer.device, answer.seconds, 1.0
             try:
-                self.motion = Motion.load(answer.output)
+                self.motions = [Motion.load(path) for path in (answer.output, *answer.more)]
+                self.motion = self.motions[0]
             except TalkingEyesError as error:
                 self.error = error
             self._end("failed" if self.error else "done")
@@ -354,7 +359,10 @@ def _write_request(task: Task, number: int, folder: Path) -> protocol.Request:
         device=task.device,
         bundle=task.bundle,
         motion=motion,
+        parts=list(task.parts),
+        frames=None if task.frames is None else list(task.frames),
         settings=task.settings,
+        seeds=list(task.seeds),
     )
 
 

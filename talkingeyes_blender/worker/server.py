@@ -87,7 +87,8 @@ class Server:
         began = time.perf_counter()
         try:
             device = self._work(request)
-            return protocol.Done(request.id, request.output, device, round(time.perf_counter() - began, 3))
+            first, *more = protocol.outputs(request)
+            return protocol.Done(request.id, first, device, round(time.perf_counter() - began, 3), more)
         except Cancelled:
             return protocol.Stopped(request.id)
         except TalkingEyesError as error:
@@ -109,13 +110,19 @@ class Server:
         progress(0.0, "Loading the models")
         generator = self._generator(request.bundle, request.device)
         if request.task == "generate":
-            motion = generator.generate(clip, request.seed, settings, progress)
+            motions = [generator.generate(clip, request.seed, settings, progress)]
+        elif request.task == "generate_takes":
+            motions = generator.generate_takes(clip, request.seeds, settings, progress)
         elif request.task == "resample_gaze":
-            motion = generator.resample_gaze(clip, Motion.load(request.motion), request.seed, settings, progress)
+            motions = [generator.resample_gaze(clip, Motion.load(request.motion), request.seed, settings, progress)]
+        elif request.task == "resample":
+            given, (seed, parts, frames) = Motion.load(request.motion), (request.seed, request.parts, request.frames)
+            motions = [generator.resample(clip, given, seed, parts, frames, settings, progress)]
         else:
             raise TalkingEyesError(f"The worker knows no task '{request.task}'.", "Restart Blender after an update.")
         progress(1.0, "Saving the motion")
-        motion.save(request.output)
+        for motion, path in zip(motions, protocol.outputs(request), strict=True):
+            motion.save(path)
         return str(getattr(generator, "device", request.device))
 
     def _generator(self, bundle: str | None, device: str) -> Any:

@@ -35,10 +35,10 @@ from .voices import PINNED, RATE, Delivery, Phone, Voice, available_voices, is_h
 
 log = logging.getLogger(__name__)
 
-RECIPE = 2
+RECIPE = 3
 """Rises when the same seed makes other sequences."""
 MEAN_SECONDS = 22.0
-_NON_SPEECH = 0.05
+_NON_SPEECH = 0.07
 """Share of sequences without any speech; stretches of other sequences add about as much again."""
 
 
@@ -157,11 +157,36 @@ def _class_of(phone: Phone, alphabet: str) -> str:
     return classes[0] if classes else SILENCE
 
 
-def _noise_only(rng: np.random.Generator) -> _Turn:
+_BABBLE = 0.15
+"""Share of the sequences without speech in which many talk at once, and nobody in particular."""
+
+
+def _noise_only(rng: np.random.Generator, voices: tuple[tuple[Voice, float], ...]) -> _Turn:
     count = int(rng.uniform(12.0, 20.0) * RATE)
-    samples = sounds.non_speech(count, rng) if rng.random() < 0.85 else sounds.room_tone(count, rng) * np.float32(0.01)
+    chance = rng.random()
+    if chance < _BABBLE:
+        samples = _babble(count, voices, rng)
+    elif chance < 0.87:
+        samples = sounds.non_speech(count, rng)
+    else:
+        samples = sounds.room_tone(count, rng) * np.float32(0.01)
     samples = samples * np.float32(10 ** (rng.uniform(-24, 4) / 20))
     return _Turn(samples.astype(np.float32), [], "cmu", f"non-speech:{int(rng.integers(40))}", "corpus:non-speech")
+
+
+def _babble(count: int, voices: tuple[tuple[Voice, float], ...], rng: np.random.Generator) -> np.ndarray:
+    """Six to ten voices at once at about one level, peak 0.5."""
+    weights = np.array([weight for _, weight in voices])
+    mix = np.zeros(count, np.float32)
+    for index in rng.choice(len(voices), int(rng.integers(6, 11)), p=weights / weights.sum()):
+        voice = voices[index][0]
+        spoken = speak(voice, [draw_text(voice.language, rng) for _ in range(3)], _draw_delivery(rng))
+        if spoken:
+            words = np.concatenate([utterance.samples for utterance in spoken])
+            level = np.sqrt(np.mean(np.square(words))) + 1e-4
+            talk = np.roll(np.resize(words, count), int(rng.integers(count)))
+            mix += talk / level * np.float32(10 ** (rng.uniform(-4, 0) / 20))
+    return 0.5 * mix / max(float(np.abs(mix).max()), 1e-6)
 
 
 # -- motion ----------------------------------------------------------------------------------------
@@ -215,7 +240,7 @@ def make_sequence(seed: int, index: int, programs: tuple[str, ...] | None = None
     rng = np.random.default_rng([seed, index, RECIPE])
     voices = available_voices(programs)
     if rng.random() < _NON_SPEECH:
-        turn = _noise_only(rng)
+        turn = _noise_only(rng, voices)
     else:
         weights = np.array([weight for _, weight in voices])
         for _ in range(8):
@@ -341,8 +366,9 @@ def _describe(folder: Path, count: int, recipe: dict) -> None:
 def main(argv: list[str] | None = None) -> int:
     """``training corpus --out DIR --hours H [--seed N] [--workers K]``."""
     parser = argparse.ArgumentParser(
-        prog="python -m talkingeyes_blender.training corpus", description="Make a synthetic corpus to train on."
-    )
+        prog="python -m talkingeyes_blender.training corpus", description="Make a synthetic corpus to train on.",
+        epilog="With --recordings FOLDER it is made of one's own recordings: see corpus --recordings . --help.",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder; one that a build left unfinished is resumed")
     parser.add_argument("--hours", type=float, default=8.0, help="hours of motion and sound (default 8)")
     parser.add_argument("--seed", type=int, default=0)

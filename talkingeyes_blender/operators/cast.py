@@ -1,4 +1,4 @@
-"""Several characters in one scene: each keeps its own sound strip, seeds and settings, and brings them along when it
+"""Several heads in one scene: each keeps its own sound strip, seeds and settings, and brings them along when it
 is chosen or selected.
 
 The panel's settings belong to one head at a time, ``settings.current``. When another one takes its place, what the
@@ -46,10 +46,10 @@ def follow(scene: bpy.types.Scene, obj: bpy.types.Object | None) -> bool:
         else:
             _prune(settings)
         settings.current = head
-        values = next((entry.values for entry in settings.characters if entry.head == head), None)
+        values = next((entry.values for entry in settings.heads if entry.head == head), None)
         _show(settings, json.loads(values) if values else _of_takes(head))
         if values is None:
-            settings.characters.add().head = head
+            settings.heads.add().head = head
             _store(settings)
     finally:
         _busy = False
@@ -61,7 +61,7 @@ def keep(scene: bpy.types.Scene, obj: bpy.types.Object | None) -> None:
     settings, head = scene.talkingeyes, head_object(obj)
     if not _busy and settings.current is None and head is not None:
         settings.current = head
-        settings.characters.add().head = head
+        settings.heads.add().head = head
         _store(settings)
 
 
@@ -100,10 +100,10 @@ def selection_changed(scene: bpy.types.Scene, _graph=None) -> None:
 
 
 def listed(scene: bpy.types.Scene) -> list[tuple[bpy.types.Object, str, bool]]:
-    """(head, its strip, whether it is the current one) of the characters that are in the scene."""
+    """(head, its strip, whether it is the current one) of the heads that are in the scene."""
     settings = scene.talkingeyes
     found = []
-    for entry in settings.characters:
+    for entry in settings.heads:
         if entry.head is not None and entry.head.name in scene.objects:
             current = entry.head == settings.current
             strip = settings.strip if current else json.loads(entry.values or "{}").get("strip", "")
@@ -115,19 +115,19 @@ def _store(settings) -> None:
     """Keep what the panel shows with the current head."""
     _prune(settings)
     values = json.dumps({name: getattr(settings, name) for name in REMEMBERED})
-    for entry in settings.characters:
+    for entry in settings.heads:
         if entry.head == settings.current:
             entry.values = values
             return
-    entry = settings.characters.add()
+    entry = settings.heads.add()
     entry.head, entry.values = settings.current, values
 
 
 def _prune(settings) -> None:
     """Forget heads that were deleted."""
-    for i in reversed(range(len(settings.characters))):
-        if settings.characters[i].head is None:
-            settings.characters.remove(i)
+    for i in reversed(range(len(settings.heads))):
+        if settings.heads[i].head is None:
+            settings.heads.remove(i)
 
 
 def _show(settings, values: dict) -> None:
@@ -153,11 +153,11 @@ def _of_takes(head: bpy.types.Object) -> dict:
     return values | ({"strip": strip} if isinstance(strip, str) else {})
 
 
-class ChooseCharacter(jobs.Explained, bpy.types.Operator):
+class ChooseHead(jobs.Explained, bpy.types.Operator):
     """Work on this head, with its own sound strip and settings"""
 
-    bl_idname = "talkingeyes.choose_character"
-    bl_label = "Choose Character"
+    bl_idname = "talkingeyes.choose_head"
+    bl_label = "Choose Head"
     bl_options = {"REGISTER", "UNDO"}
 
     head: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
@@ -175,4 +175,4 @@ class ChooseCharacter(jobs.Explained, bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (ChooseCharacter,)
+CLASSES = (ChooseHead,)

@@ -1,0 +1,48 @@
+"""What many takes of one speech cost against one: ``python -m benchmarks.takes`` prints CPU seconds by number."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from talkingeyes_blender.inference.audio import AudioClip
+from talkingeyes_blender.inference.generator import Generator
+
+
+def measure(weights: str | None, numbers: tuple[int, ...] = (1, 4, 16), seconds: float = 60.0) -> dict[str, float]:
+    """CPU seconds by number of takes, each of a clip that was not heard before."""
+    torch.set_num_threads(1)
+    generator, rng, result = Generator(weights, "cpu"), np.random.default_rng(0), {}
+    generator.generate(AudioClip(0.1 * rng.standard_normal(32000)), 1)
+    for number in numbers:
+        clip = AudioClip(0.1 * rng.standard_normal(int(16000 * seconds)))
+        began = time.process_time()
+        generator.generate_takes(clip, list(range(number)))
+        result[str(number)] = time.process_time() - began
+    return result
+
+
+def table(result: dict[str, float]) -> str:
+    lines = ["| takes of 60 s | CPU seconds | times one |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {k} | {v:.2f} | {v / result['1']:.2f} |" for k, v in result.items())])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.takes", description=__doc__)
+    parser.add_argument("--weights", help="weight bundle; the starter weights by default")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    result = measure(options.weights)
+    print(table(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Export: a take leaves Blender, as a scene file with everything alive in it or as numbers."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bpy
+from bpy_extras.io_utils import ExportHelper
+
+from ..errors import TalkingEyesError
+from . import jobs, memory, subject
+
+if TYPE_CHECKING:
+    from ..rig.export_sample import Progress
+    from ..rig.head_rig import HeadRig
+    from ..rig.takes import Take
+
+_SPANS = (
+    ("TAKE", "Take", "From the first frame of the take that plays to its last"),
+    ("SCENE", "Scene", "The scene's frame range, with all takes that play in it"),
+    ("PREVIEW", "Preview", "The preview range"),
+)
+_RATES = (
+    ("MOTION", "25", "25 frames a second from the take's start: the very frames that were generated"),
+    ("SCENE", "Scene", "At the scene's whole frames"),
+)
+_SOURCES = (
+    ("PLAYED", "As It Plays", "Read off the head: strengths, constraints and what was edited by hand included"),
+    ("GENERATED", "As Generated", "The motion as it was made, before strengths and edits, in the weights' own basis"),
+)
+_LAYOUTS = (
+    ("seconds", "Seconds", "A column 'time' in seconds, then the curves under ARKit's names"),
+    ("live-link", "Live Link Face", "Time codes and names as in the recordings of that app"),
+)
+
+
+class Export(jobs.Explained, ExportHelper):
+    """What all exports share: which take, where to, and that a failure is one sentence."""
+
+    filename_ext = ""
+    filter_glob: bpy.props.StringProperty(options={"HIDDEN"})
+    span: bpy.props.EnumProperty(name="Range", description="Which frames are written", items=_SPANS, default="TAKE")
+
+    @classmethod
+    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
+        return subject.why_no_head(context) or subject.why_no_take(context)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self.filter_glob = f"*{self.filename_ext}"
+        if not self.filepath:
+            try:
+                self.filepath = bpy.path.clean_name(subject.take_of(context).name) + self.filename_ext
+            except TalkingEyesError as error:
+                self.report({"ERROR"}, str(error))
+                return {"CANCELLED"}
+        return super().invoke(context, event)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        windows = context.window_manager
+        windows.progress_begin(0, 100)
+        try:
+            if not self.filepath:
+                raise TalkingEyesError("No file is named.", "Give the export a file name.")
+            path = bpy.path.ensure_ext(bpy.path.abspath(self.filepath), self.filename_ext)
+            rig, take = subject.head_of(context), subject.take_of(context)
+            self.write(context, rig, take, path, lambda done: windows.progress_update(100 * done))
+        except TalkingEyesError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        finally:
+            windows.progress_end()
+        self.report({"INFO"}, f"'{take.name}' was written to {path}.")
+        return {"FINISHED"}
+
+    def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
+        raise NotImplementedError
+
+
+class SceneExport(Export):
+    """An export through an exporter of Blender's."""
+
+    format = ""
+
+    @classmethod
+    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
+        from ..rig.export_scene import why_missing
+
+        return super().disabled_reason(context) or why_missing(cls.format)
+
+    def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
+        from ..rig.export_sample import times
+        from ..rig.export_scene import export_scene
+
+        frames, _ = times(context.scene, take, self.span, "SCENE")
+        export_scene(context, rig, path, self.format, frames, take.name, progress)
+
+
+class ExportUSD(SceneExport, bpy.types.Operator):
+    """Write the head with its armature, shape keys and motion to a USD file, for Houdini, Omniverse, Maya or Unreal"""
+
+    bl_idname = "talkingeyes.export_usd"
+    bl_label = "USD (.usdc)"
+    format, filename_ext = "USD", ".usdc"
+
+
+class ExportAlembic(SceneExport, bpy.types.Operator):
+    """Write the head to an Alembic file, each frame's points as they are rendered, for any program and without a rig"""
+
+    bl_idname = "talkingeyes.export_alembic"
+    bl_label = "Alembic (.abc)"
+    format, filename_ext = "ALEMBIC", ".abc"
+
+
+class ExportGltf(SceneExport, bpy.types.Operator):
+    """Write the head with its armature, shape keys and motion to a glTF file, for the web and game engines"""
+
+    bl_idname = "talkingeyes.export_gltf"
+    bl_label = "glTF (.glb)"
+    format, filename_ext = "GLTF", ".glb"
+
+
+class ExportFbx(SceneExport, bpy.types.Operator):
+    """Write the head with its armature, shape keys and motion to an FBX file, for Unreal, Unity or Maya"""
+
+    bl_idname = "talkingeyes.export_fbx"
+    bl_label = "FBX (.fbx)"
+    format, filename_ext = "FBX", ".fbx"
+
+
+class DataExport(Export):
+    """An export of numbers."""
+
+    source: bpy.props.EnumProperty(
+        name="Motion", description="Which motion is written", items=_SOURCES, default="PLAYED"
+    )
+    rate: bpy.props.EnumProperty(
+        name="Frames a Second", description="How many rows a second", items=_RATES, default="MOTION"
+    )
+
+    def motion(self, context: bpy.types.Context, rig: HeadRig, take: Take, progress: Progress) -> tuple:
+        """(motion, root or None) as the user wants it."""
+        from ..rig.export_data import played
+
+        if self.source == "PLAYED":
+            return played(context, rig, take, self.span, self.rate, progress)
+        if (self.span, self.rate) != ("TAKE", "MOTION"):
+            raise TalkingEyesError(
+                "As generated, a motion has its own length and its own 25 frames a second.",
+                "Export the take's range at 25, or the motion as it plays.",
+            )
+        return memory.recall(take), None
+
+
+class ExportFlame(DataExport, bpy.types.Operator):
+    """Write the take as FLAME parameters (NumPy): expression, neck, jaw, eyes, blinks"""
+
+    bl_idname = "talkingeyes.export_flame"
+    bl_label = "FLAME Parameters (.npz)"
+    filename_ext = ".npz"
+
+    head_file: bpy.props.StringProperty(
+        name="FLAME File",
+        description="Write the expressions in this file's basis; the head's own where none is named",
+        subtype="FILE_PATH",
+    )
+
+    def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
+        from ..rig.export_data import export_flame
+
+        export_flame(path, rig, *self.motion(context, rig, take, progress), _head(self.head_file))
+
+
+class ExportGaussianAvatar(DataExport, bpy.types.Operator):
+    """Write the take as a motion file of the GaussianAvatars viewer (--motion_path)"""
+
+    bl_idname = "talkingeyes.export_gaussian_avatar"
+    bl_label = "GaussianAvatars Motion (.npz)"
+    filename_ext = ".npz"
+
+    head_file: bpy.props.StringProperty(
+        name="FLAME File",
+        description="The file that the avatar was made with (FLAME 2023 for the published ones). It may be left out "
+        "where the head in the scene was built from it",
+        subtype="FILE_PATH",
+    )
+    avatar: bpy.props.StringProperty(
+        name="Avatar",
+        description="Folder of the avatar, or the flame_param.npz in it, so that it stays where it stood in its first "
+        "frame",
+        subtype="FILE_PATH",
+    )
+
+    def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
+        from ..rig.export_data import export_gaussian_avatar
+
+        motion, root = self.motion(context, rig, take, progress)
+        avatar = bpy.path.abspath(self.avatar) if self.avatar else None
+        export_gaussian_avatar(path, rig, motion, root, _head(self.head_file), avatar)
+
+
+class ExportArkit(DataExport, bpy.types.Operator):
+    """Write the take as curves of ARKit's 52 shapes (CSV), a row a frame"""
+
+    bl_idname = "talkingeyes.export_arkit"
+    bl_label = "ARKit Curves (.csv)"
+    filename_ext = ".csv"
+
+    columns: bpy.props.EnumProperty(
+        name="Columns", description="How times and columns are written", items=_LAYOUTS, default="seconds"
+    )
+
+    def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
+        from ..rig.export_data import export_arkit
+
+        motion, _ = self.motion(context, rig, take, progress)
+        export_arkit(path, rig, motion, self.columns)
+
+
+def _head(path: str):
+    from ..head.reading import read_head
+
+    return read_head(bpy.path.abspath(path)) if path else None
+
+
+SCENE_CLASSES = (ExportUSD, ExportAlembic, ExportGltf, ExportFbx)
+DATA_CLASSES = (ExportFlame, ExportGaussianAvatar, ExportArkit)
+CLASSES = (*SCENE_CLASSES, *DATA_CLASSES)
