@@ -100,7 +100,7 @@ def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column = layout.column(align=True)
     column.scale_y = 0.8
     for text in described(take):
-        lines(column, context, text)
+        lines(column, context, text, "NONE")
     if seems_edited(rig, take):
         lines(column, context, "Edited by hand: it is not overwritten or removed unasked.", "GREASEPENCIL")
     column = layout.column(align=True)

@@ -10,7 +10,7 @@ import bpy
 
 def lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
     """Draw a sentence in as many lines as the region's width asks for."""
-    pixels = 7.0 * context.preferences.system.ui_scale
+    pixels = 7.0 * (context.preferences.system.ui_scale or 1.0)  # 0 without a window
     column = layout.column(align=True)
     column.scale_y = 0.8
     width = context.region.width if context.region is not None else 400
