@@ -19,12 +19,13 @@ REPRODUCTION ?= runs/reproduce
 SEEDS ?= 0 1 2
 JOBS ?= 2
 
-.PHONY: help setup demo release test test-setup test-resume test-blenders lint extension standin standin-sheet starter bench \
+.PHONY: help setup demo release test test-setup test-kills test-resume test-blenders lint extension standin standin-sheet starter bench \
 	bench-heads reproduce reproduce-report clean
 
 help:
 	@echo "make demo [AUDIO=talk.wav] [HEAD=flame2023_Open.pkl] [SEED=7] [OUT=out]   a talking head from speech"
 	@echo "make test        all tests that need no GPU"
+	@echo "make test-kills  the worker killed a hundred times at random moments, the scene compared each time"
 	@echo "make test-resume training killed ten times at random, and shared by two processes (minutes)"
 	@echo "make setup       the environment that both share"
 	@echo "make test-blenders   the tests that need Blender in 4.2, 4.5, 5.0 and 5.2 (Python 3.11 and 3.13)"
@@ -67,6 +68,9 @@ test-blenders: setup
 
 test: lint
 	$(RUN) -m pytest
+
+test-kills: setup
+	TALKINGEYES_KILLS=100 $(RUN) -m pytest tests/test_jobs.py -k kills_at_random
 
 test-resume: setup
 	SLOW=1 $(RUN) -m pytest tests/test_training_runs.py -k "ten_kills or two_processes"

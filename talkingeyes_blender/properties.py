@@ -186,6 +186,13 @@ def _phase(_self: JobState) -> str:
     return job.phase if job is not None else ""
 
 
+def _left(_self: JobState) -> str:
+    from .worker.pace import words
+
+    job = jobs.running()
+    return words(job.seconds_left) if job is not None else ""
+
+
 def _note_icon(_self: JobState) -> str:
     return jobs.note().icon
 
@@ -204,6 +211,7 @@ class JobState(bpy.types.PropertyGroup):
     running: bpy.props.BoolProperty(name="Running", get=_running)
     fraction: bpy.props.FloatProperty(name="Progress", get=_fraction, subtype="FACTOR")
     phase: bpy.props.StringProperty(name="Phase", get=_phase)
+    left: bpy.props.StringProperty(name="Time Left", get=_left)
     note: bpy.props.StringProperty(name="Last Result", get=_note)
     note_icon: bpy.props.StringProperty(name="Icon of the Last Result", get=_note_icon)
     note_mend: bpy.props.StringProperty(name="Operator that Mends the Last Result", get=_note_mend)

@@ -11,6 +11,8 @@ from .panels.export import draw_menu
 
 HANDLERS = (
     (bpy.app.handlers.load_pre, jobs.drop),
+    (bpy.app.handlers.load_post, jobs.forget_written),
+    (bpy.app.handlers.save_post, jobs.forget_written),
     (bpy.app.handlers.undo_post, jobs.forget),
     (bpy.app.handlers.redo_post, jobs.forget),
 )

@@ -36,7 +36,15 @@ def tiny_networks(
             ),
             "gaze_decoder": GazeDecoder(
                 GazeDecoderConfig(
-                    speech_dim=16, code_dim=8, dim=16, layers=2, heads=2, hidden=24, window=11, radius=3, memory=memory,
+                    speech_dim=16,
+                    code_dim=8,
+                    dim=16,
+                    layers=2,
+                    heads=2,
+                    hidden=24,
+                    window=11,
+                    radius=3,
+                    memory=memory,
                     past=past,
                 )
             ),

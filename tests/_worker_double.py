@@ -53,6 +53,14 @@ class ObedientGenerator:
             raise ZeroDivisionError("of ours")
         if settings.act == "out of memory":
             raise MemoryError
+        if settings.act == "full card" and self.device != "cpu":
+            torch = sys.modules["torch"] = types.ModuleType("torch")
+            torch.OutOfMemoryError = type("OutOfMemoryError", (RuntimeError,), {})
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        if settings.act == "slow":
+            for step in range(100):
+                progress(step / 100, "Working")
+                time.sleep(0.01)
         if settings.act == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if settings.act == "spawn":

@@ -56,9 +56,7 @@ def tied(tmp_path_factory) -> Dataset:
     for sequence in sequences:
         write_sequence(folder, sequence)
     splits = {s.subject: "validation" if i < 4 else "test" if i < 9 else "train" for i, s in enumerate(sequences)}
-    write_description(
-        folder, head_model=arkit.STANDIN, subjects={s.id: s.subject for s in sequences}, splits=splits
-    )
+    write_description(folder, head_model=arkit.STANDIN, subjects={s.id: s.subject for s in sequences}, splits=splits)
     return Dataset(folder)
 
 

@@ -64,9 +64,7 @@ def corpus(tmp_path_factory):
     for sequence in sequences:
         write_sequence(folder, sequence)
     splits = {f"subject{i}": "validation" if i in (0, 1) else "test" if i in (2, 3) else "train" for i in range(9)}
-    write_description(
-        folder, head_model=arkit.STANDIN, subjects={s.id: s.subject for s in sequences}, splits=splits
-    )
+    write_description(folder, head_model=arkit.STANDIN, subjects={s.id: s.subject for s in sequences}, splits=splits)
     return folder
 
 
@@ -168,9 +166,7 @@ class TestVariants:
         config = VariantStage(
             base=TINY.stage_two, head=head, gaze=gaze, gaze_vae=TINY.gaze_vae, head_decoder=TINY.head_decoder()
         )
-        training = VariantTraining(
-            dataset, config, gaze_vqvae=codes["gaze_vqvae"], head_vqvae=codes["head_vqvae"]
-        )
+        training = VariantTraining(dataset, config, gaze_vqvae=codes["gaze_vqvae"], head_vqvae=codes["head_vqvae"])
         terms = training.losses(training.batch(np.random.default_rng(0)), 0, torch.Generator().manual_seed(0))
         terms["total"].backward()
         without = {n for n, p in training.networks.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}

@@ -35,9 +35,7 @@ def corpus(tmp_path_factory):
     for sequence in sequences:
         write_sequence(folder, sequence)
     splits = {f"subject{i}": "validation" if i == 0 else "test" if i in (1, 2) else "train" for i in range(7)}
-    write_description(
-        folder, head_model=arkit.STANDIN, subjects={s.id: s.subject for s in sequences}, splits=splits
-    )
+    write_description(folder, head_model=arkit.STANDIN, subjects={s.id: s.subject for s in sequences}, splits=splits)
     return folder
 
 

@@ -16,7 +16,7 @@ from _sequencer import retime, stairs, write_wave  # noqa: E402
 from test_rig_strips import set_strip  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
-from talkingeyes_blender.rig import compat, follow, spoken, strip_times, strips  # noqa: E402
+from talkingeyes_blender.rig import follow, spoken, strip_times, strips  # noqa: E402
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.curves import write_gaze, write_take  # noqa: E402
 from talkingeyes_blender.rig.takes import owners, takes  # noqa: E402
@@ -43,7 +43,7 @@ def rig(scene, head):
 
 @pytest.fixture
 def motion(head):
-    return random_motion(head, frames=100)
+    return random_motion(head, frames=40)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def only(rig):
 
 
 def error_at(scene, rig, head, motion, start: float, step: float = 1.0) -> float:
-    return largest_error(scene, rig, head, motion, [(start + i * step, i) for i in (0, 1, 50, 98, 99)])
+    return largest_error(scene, rig, head, motion, [start + i * step for i in range(motion.frames)])
 
 
 @needs_audio
@@ -164,14 +164,14 @@ def moved_to(monkeypatch, scene, place: dict[str, float], stretch: float = 1.0) 
 
 def test_takes_in_a_row_do_not_run_into_each_other(scene, rig, head, motion, monkeypatch):
     first = write_take(rig, motion, scene=scene, start_frame=1)
-    second = write_take(rig, motion, scene=scene, start_frame=101)
+    second = write_take(rig, motion, scene=scene, start_frame=41)
     assert len(rig.armature.animation_data.nla_tracks) == 1
     for shift in (50, -30):
         moved_to(monkeypatch, scene, {take.id: take.start + shift for take in takes(rig)})
         follow.follow(rig, takes(rig), scene)
-    assert [take.start for take in takes(rig)] == pytest.approx([21, 121], abs=0.02)
+    assert [take.start for take in takes(rig)] == pytest.approx([21, 61], abs=0.02)
     assert len(rig.armature.animation_data.nla_tracks) == 1
-    assert error_at(scene, rig, head, motion, 121) < 1e-5
+    assert error_at(scene, rig, head, motion, 61) < 1e-5
     assert (first.id, second.id) == tuple(take.id for take in takes(rig))
 
 
@@ -181,11 +181,11 @@ def test_a_place_that_is_taken(scene, rig, head, motion, monkeypatch):
     write_take(rig, motion, scene=scene, start_frame=1)
     mine = takes(rig)[1]
     kept = [dump_animation(owner) for owner in owners(rig)]
-    moved_to(monkeypatch, scene, {take.id: 251.0 if take.id == mine.id else take.start for take in takes(rig)})
+    moved_to(monkeypatch, scene, {take.id: 221.0 if take.id == mine.id else take.start for take in takes(rig)})
     follow.follow(rig, [mine], scene)
-    assert [take.start for take in takes(rig)] == pytest.approx([201, 251])
+    assert [take.start for take in takes(rig)] == pytest.approx([201, 221])
     assert [dump_animation(owner) for owner in owners(rig)] != kept
-    assert error_at(scene, rig, head, motion, 251) < 1e-5
+    assert error_at(scene, rig, head, motion, 221) < 1e-5
     assert all(len(owner.animation_data.nla_tracks) == 2 for owner in owners(rig))
 
 

@@ -30,7 +30,7 @@ from mathutils import Vector  # noqa: E402
 
 import talkingeyes_blender  # noqa: E402
 from talkingeyes_blender import preferences  # noqa: E402
-from talkingeyes_blender.operators import jobs, memory, recovery, subject  # noqa: E402
+from talkingeyes_blender.operators import jobs, kept, memory, subject  # noqa: E402
 from talkingeyes_blender.operators.generate import Generate  # noqa: E402
 from talkingeyes_blender.operators.resample_gaze import ResampleGaze  # noqa: E402
 from talkingeyes_blender.rig.takes import current_take, takes  # noqa: E402
@@ -65,15 +65,12 @@ def tiny_bundle(folder: Path, seed: int = 0) -> str:
 
 
 @pytest.fixture(autouse=True)
-def chosen(monkeypatch, bundle) -> None:
+def chosen(monkeypatch, bundle, tmp_path_factory) -> None:
     """The preferences: this Python, and weights that are small and random."""
+    folder = tmp_path_factory.mktemp("data")
+    monkeypatch.setattr(preferences, "data_folder", lambda: folder)
+    kept.look_again()
     monkeypatch.setattr(preferences, "read", lambda context: preferences.Choices(PYTHON, "cpu", bundle))
-
-
-@pytest.fixture(autouse=True)
-def recovered(monkeypatch, tmp_path) -> None:
-    """Lost motions go to a folder of the test's own."""
-    monkeypatch.setattr(recovery, "folder", lambda: tmp_path / "recovered")
 
 
 @pytest.fixture
@@ -554,48 +551,3 @@ def test_takes_are_kept_chosen_and_removed(ready):
     assert len(takes(rig)) == 1, "replaced"
     assert bpy.ops.talkingeyes.remove_take(take=takes(rig)[0].id) == {"FINISHED"}
     assert not takes(rig) and not bpy.data.actions
-
-
-def test_a_finished_motion_that_could_not_be_written_is_kept_and_recovered(ready, double, monkeypatch):
-    double()
-    assert "No motion was lost" in refusal(bpy.ops.talkingeyes.recover_motion)
-    with monkeypatch.context() as patch:
-        meanwhile(patch, delete_head)
-        with pytest.raises(RuntimeError, match="The head was deleted"):
-            bpy.ops.talkingeyes.generate()
-    assert jobs.note().mend == "talkingeyes.recover_motion"
-    kept = recovery.newest()
-    assert kept.story["strip"] == "speech" and kept.motion().frames == 50
-    (recovery.folder() / "half.npz").write_bytes(b"cut")  # of a Blender that died while saving: passed over
-    assert bpy.ops.talkingeyes.add_standin() == {"FINISHED"}
-    assert bpy.ops.talkingeyes.recover_motion() == {"FINISHED"}
-    rig = subject.head_of(bpy.context)
-    assert len(takes(rig)) == 1 and memory.recall(takes(rig)[0]).frames == 50
-    assert recovery.newest() is None
-    bpy.ops.talkingeyes.generate()
-    assert recovery.newest() is None, "nothing is left of a motion that was written"
-
-
-def test_a_few_lost_motions_are_kept_and_can_be_discarded(ready, double):
-    double()
-    bpy.ops.talkingeyes.generate()
-    motion = memory.recall(takes(subject.head_of(bpy.context))[0])
-    for number in range(8):
-        assert recovery.keep(motion.replace(seed=number), {"strip": "s"}) is not None
-    assert len(list(recovery.folder().glob("*.npz"))) == recovery.KEPT and recovery.newest().motion().seed == 7
-    assert bpy.ops.talkingeyes.discard_motion() == {"FINISHED"} and not list(recovery.folder().iterdir())
-
-
-def test_a_card_without_enough_memory_offers_the_cpu(ready, double):
-    ready.talkingeyes.device = "auto"
-    double("out of memory")
-    with pytest.raises(RuntimeError, match="memory did not suffice"):
-        bpy.ops.talkingeyes.generate()
-    assert jobs.note().mend == "talkingeyes.retry_on_cpu"
-    double()
-    assert bpy.ops.talkingeyes.retry_on_cpu() == {"FINISHED"}
-    assert ready.talkingeyes.device == "cpu" and len(takes(subject.head_of(bpy.context))) == 1
-    double("out of memory")
-    with pytest.raises(RuntimeError, match="memory did not suffice"):
-        bpy.ops.talkingeyes.generate()
-    assert jobs.note().mend == ""

@@ -15,7 +15,7 @@ from _scene import scene_hash  # noqa: E402
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.rig import compat, curves, hand_edits, rewrite, takes  # noqa: E402
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
-from talkingeyes_blender.rig.channels import Parts, Strengths  # noqa: E402
+from talkingeyes_blender.rig.channels import Channel, Parts, Strengths  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 
 PARTS = {"face": ("expression", "jaw"), "head": ("head",), "gaze": ("eyes",), "blinks": ("blink",)}
@@ -142,6 +142,25 @@ def test_a_curve_with_few_keys_stays_as_it_is_outside(scene, head, rig):
     np.testing.assert_allclose(after[:10], before[:10], atol=1e-6)
     np.testing.assert_allclose(after[25:], before[25:], atol=1e-6)
     assert np.abs(np.subtract(after, before))[10:25].max() > 0.01
+
+
+def test_a_curve_with_handles_stays_as_it_is_outside(scene):
+    """As Reduce Keys leaves them: keys at the borders divide the curve where it has none."""
+    owner = bpy.data.objects.new("owner", None)
+    ((action, slot),) = compat.new_actions("action", [owner])
+    curve = compat.Curves(action, slot).new("location", 0, "group")
+    for frame, value in ((1, 0), (20, 1), (40, -1), (60, 0)):
+        point = curve.keyframe_points.insert(frame, value)
+        point.interpolation, point.handle_left_type, point.handle_right_type = "BEZIER", "ALIGNED", "ALIGNED"
+        point.handle_left, point.handle_right = (frame - 6, value - 0.3), (frame + 6, value + 0.3)
+    curve.update()
+    times = np.arange(1, 60.01, 0.25)
+    before = np.array([curve.evaluate(t) for t in times])
+    rewrite._splice(curve, Channel("location", 0, "group", np.arange(1, 61.0), np.full(60, 5.0)), 14, 33)
+    after = np.array([curve.evaluate(t) for t in times])
+    outside = (times <= 14) | (times >= 33)
+    np.testing.assert_allclose(after[outside], before[outside], atol=1e-5)
+    assert (after[(times >= 15) & (times <= 32)] == 5).all()
 
 
 @pytest.mark.parametrize("mode", ["QUATERNION", "AXIS_ANGLE", "ZXY"])

@@ -22,7 +22,7 @@ for version in "$@"; do
     fi
     began=$(date +%s)
     if TALKINGEYES_PYTHON=$worker OMP_NUM_THREADS=1 "$environment/bin/python" -m pytest -q -p no:cacheprovider \
-        tests/test_rig_*.py tests/test_operators.py tests/test_environment.py; then
+        tests/test_rig_*.py tests/test_operators.py tests/test_jobs.py tests/test_environment.py; then
         result=passed
     else
         result=FAILED

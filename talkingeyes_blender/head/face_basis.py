@@ -97,5 +97,3 @@ def _checked(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
     if array.shape != shape or not np.isfinite(array).all():
         raise TalkingEyesError(f"The landmarks' {name} are not {shape} finite numbers but {array.shape}.")
     return array
-
-

@@ -192,9 +192,7 @@ def _gap_rows(source: LandmarkBasis, target: LandmarkBasis, scale: float) -> lis
     return [(rows / scale, goals / scale) for rows, goals in found]
 
 
-def _partings(
-    basis: LandmarkBasis, pairs: np.ndarray, jaw: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def _partings(basis: LandmarkBasis, pairs: np.ndarray, jaw: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """How far the jaw (1, 3, 3) parts each pair (3 P,), and what each expression adds to that (3 P, E).
 
     First upwards; then, of less weight, across and in depth.

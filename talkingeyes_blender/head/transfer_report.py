@@ -120,4 +120,3 @@ def _action(name: str) -> str:
     if action is None:
         return f"make '{name}'"
     return f"{action} on the {side}" if side else action
-

@@ -10,10 +10,11 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import asking, jobs, memory, reduce_keys, replacing, subject
+from . import asking, jobs, memory, reduce_keys, replacing, same_strip, subject
 
 if TYPE_CHECKING:
     from ..motion import Motion
+    from ..rig.channels import Parts, Strengths
     from ..rig.head_rig import HeadRig
     from ..rig.strip_times import Placement
     from ..rig.takes import Take
@@ -66,16 +67,12 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
             settings=settings.generation(),
         )
         head_uid = (rig.mesh or rig.armature).session_uid
-        story = {
-            "strip": strip.name, "head": rig.name, "start": heard.start_frame,
-            "settings": {"strip": strip.name, "start": heard.offset, "duration": heard.duration, **task.settings},
-        }  # fmt: skip
         lose = self.edited == "LOSE"
         locked = replacing.locked_take(scene, rig, heard) if isinstance(self, Generate) else None
         if locked is not None:
             task = dataclasses.replace(task, **replacing.around(locked, settings.parts))
         return GeneratePlan(
-            task, scene.session_uid, head_uid, strip.name, settings.parts, lose, story, locked and locked.id
+            task, scene.session_uid, head_uid, strip.name, settings.parts, lose, locked and locked.id
         )
 
 
@@ -89,8 +86,6 @@ class GeneratePlan:
     strip: str
     strengths: dict[str, float]
     replace_edited: bool = False
-    story: dict[str, object] = dataclasses.field(default_factory=dict)
-    """What the motion was made for, for whoever has to bring it back."""
     locked: str | None = None
     """Id of the take whose locked parts stay, and whose others are made anew."""
 
@@ -107,18 +102,13 @@ class GeneratePlan:
         """What the names and uids mean by now; raise TalkingEyesError where they mean nothing or something else."""
         from ..rig.find import find_rig
         from ..rig.strip_times import placement
-        from ..rig.strips import find_sound
 
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
         head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
         if head.name not in scene.objects:
             raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
-        heard = placement(scene, find_sound(scene, self.strip))
-        if (heard.offset, heard.duration) != (self.task.start, self.task.duration):
-            raise TalkingEyesError(
-                f"The strip '{self.strip}' was changed while the motion was made.", "Generate again."
-            )
-        return scene, find_rig(head), heard
+        strip, _ = same_strip.find(scene, self.strip, self.task)
+        return scene, find_rig(head), placement(scene, strip)
 
     def write(
         self, scene: bpy.types.Scene, rig: HeadRig, heard: Placement, motion: Motion, keep_previous: bool
@@ -127,8 +117,9 @@ class GeneratePlan:
         from ..rig.curves import write_take
         from ..rig.retarget import motion_for_rig
         from ..rig.spoken import record
-        from ..rig.strips import find_sound
         from ..rig.take_records import weights_in
+
+        strip, _ = same_strip.find(scene, self.strip, self.task)
 
         take = write_take(
             rig,
@@ -141,10 +132,10 @@ class GeneratePlan:
             keep_previous=keep_previous,
             replace_edited=self.replace_edited,
             settings={
-                "strip": self.strip,
+                "strip": strip.name,
                 "start": heard.offset,
                 "duration": heard.duration,
-                **record(scene, [find_sound(scene, self.strip)], heard.start),
+                **record(scene, [strip], heard.start),
                 **self.task.settings,
             },
             weights=weights_in(self.task.bundle),
@@ -156,15 +147,50 @@ class GeneratePlan:
     def finish(self, scene: bpy.types.Scene, rig: HeadRig, motion: Motion, warnings: tuple[str, ...], said: str) -> str:
         from ..rig.retarget import report_for_rig
         from ..rig.strip_times import why_muted
-        from ..rig.strips import find_sound
 
         scene.talkingeyes.gaze_seed = motion.seed
         scene.talkingeyes_takes.selected = ""
         scene.sync_mode = "AUDIO_SYNC"
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
-        muted = why_muted(scene, find_sound(scene, self.strip))
+        muted = why_muted(scene, same_strip.find(scene, self.strip, self.task)[0])
         return " ".join((f"{said} to '{rig.name}'.", *warnings, *cannot, *([muted] if muted else [])))
+
+
+def write_takes(
+    scene: bpy.types.Scene,
+    rig: HeadRig,
+    motions: list[Motion],
+    start_frame: float,
+    parts: Parts,
+    strengths: Strengths,
+    settings: dict[str, object],
+) -> Take:
+    """Write motions as takes of which the first plays, and return that one.
+
+    All are brought into the rig's basis before the first is written: what cannot be is known before anything changes.
+    """
+    from ..rig.curves import write_take
+    from ..rig.retarget import motion_for_rig
+
+    fitting = [motion_for_rig(rig, motion) for motion in motions]
+    # The last one written plays; of several takes that shall be the first.
+    for number in reversed(range(len(motions))):
+        take = write_take(
+            rig,
+            fitting[number],
+            scene=scene,
+            start_frame=start_frame,
+            parts=parts,
+            strengths=strengths,
+            seed=motions[number].seed,
+            keep_previous=scene.talkingeyes.keep_takes or number < len(motions) - 1,
+            settings=settings,
+        )
+        memory.remember(take, motions[number])
+    scene.talkingeyes.gaze_seed = motions[0].seed
+    scene.sync_mode = "AUDIO_SYNC"
+    return take
 
 
 CLASSES = (Generate,)

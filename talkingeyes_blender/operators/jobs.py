@@ -8,6 +8,7 @@ holds names and session_uids, and looks up what they mean when the motion has ar
 from __future__ import annotations
 
 import atexit
+import contextlib
 import dataclasses
 import logging
 import os
@@ -18,10 +19,12 @@ from bpy.app.handlers import persistent
 
 from .. import preferences
 from ..errors import Cancelled, TalkingEyesError
+from . import kept
 
 if TYPE_CHECKING:
     from ..motion import Motion
     from ..worker.client import Job, Task, Worker
+    from ..worker.shelf import Kept
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ class Note:
 _worker: Worker | None = None
 _running: Job | None = None
 _note = Note()
+_to_retry: Plan | None = None
 
 
 class Plan(Protocol):
@@ -68,6 +72,25 @@ def note() -> Note:
     return _note
 
 
+def tell(icon: str, text: str, mend: str = "") -> None:
+    """Let the panel say how the last thing went."""
+    global _note
+    _note = Note(icon, text, mend)
+
+
+def to_retry() -> Plan | None:
+    """The last job, if the graphics memory did not suffice for it."""
+    return _to_retry
+
+
+def mark_written(done: Kept | None) -> None:
+    """A kept motion is in Blender's data now; it stays on disk until the file is saved, should Blender crash."""
+    if done is not None:
+        with contextlib.suppress(OSError):
+            done.note(written=True)
+    kept.look_again()
+
+
 def worker(context: bpy.types.Context) -> Worker:
     """Return the warm worker, or a new one if the preferences have changed since it was made."""
     global _worker
@@ -77,7 +100,12 @@ def worker(context: bpy.types.Context) -> Worker:
     python = chosen.python or own_python()
     if _worker is None or (_worker.python, _worker.idle) != (python, chosen.idle_seconds):
         close()
-        _worker = Worker(python, preferences.log_folder(), chosen.idle_seconds)
+        try:
+            logs = preferences.log_folder()
+        except OSError as error:  # a log is no condition for generating
+            log.warning("the worker has no log: %s", error)
+            logs = None
+        _worker = Worker(python, logs, chosen.idle_seconds)
     return _worker
 
 
@@ -96,6 +124,12 @@ def own_python() -> str:
 
 
 @atexit.register
+def leave() -> None:
+    """At Blender's end by the user's will: what is not in a saved file now was not to be."""
+    close()
+    forget_written()
+
+
 def close() -> None:
     """End the worker and its job."""
     global _worker, _running
@@ -113,16 +147,22 @@ def cancel() -> None:
 @persistent
 def drop(*_arguments: object) -> None:
     """Before a file is loaded: what the job was for goes away, and so does the story of the last one."""
-    global _running, _note
+    global _running, _note, _to_retry
     cancel()
-    _running, _note = None, Note()
+    _running, _note, _to_retry = None, Note(), None
 
 
 @persistent
 def forget(*_arguments: object) -> None:
     """After an undo or a redo: what the last job told may not hold any more."""
-    global _note
-    _note = Note()
+    global _note, _to_retry
+    _note, _to_retry = Note(), None
+
+
+@persistent
+def forget_written(*_arguments: object) -> None:
+    """After a file was saved or loaded: what was written to the scene is in the file, or was given up."""
+    kept.forget_written()
 
 
 class Explained:
@@ -180,6 +220,7 @@ class JobOperator(Explained):
             return self._refuse(error)
         self._timer = context.window_manager.event_timer_add(TICK_SECONDS, window=context.window)
         context.window_manager.modal_handler_add(self)
+        self._workspace = context.workspace.name
         context.workspace.status_text_set(f"{self.bl_label}: Esc cancels")
         return {"RUNNING_MODAL"}
 
@@ -188,7 +229,7 @@ class JobOperator(Explained):
             self._job.cancel()
         elif event.type != "TIMER":
             return {"PASS_THROUGH"}
-        if self._job.poll():
+        if self._job.poll() or self._job.seconds_left is not None:
             redraw(context)
         if self._job.state == "running":
             return {"PASS_THROUGH"}
@@ -203,42 +244,47 @@ class JobOperator(Explained):
         self._leave_window(context)
 
     def _begin(self, context: bpy.types.Context) -> None:
-        global _running, _note
+        global _running, _note, _to_retry
         self._plan = self.plan(context)
-        _note = Note()
-        self._job = _running = worker(context).submit(self._plan.task)
+        _note, _to_retry = Note(), None
+        room = kept.begin(context, self._plan)
+        try:
+            self._job = _running = worker(context).submit(self._plan.task, room)
+        except BaseException:
+            if room is not None:
+                room.discard()
+            raise
 
     def _end(self, context: bpy.types.Context) -> set[str]:
-        global _note
+        global _note, _to_retry
+        kept.look_again()
         if self._job.state == "cancelled":
             _note = Note("CANCEL", f"{self.bl_label} was cancelled; nothing was changed.")
             self.report({"WARNING"}, _note.text)
             return {"CANCELLED"}
         if self._job.error is not None:
+            if self._job.lacks == "graphics memory":
+                _to_retry = self._plan
+                return self._refuse(self._job.error, "talkingeyes.retry_on_cpu")
             return self._refuse(self._job.error)
-        from . import recovery
-
-        story = getattr(self._plan, "story", None)
-        kept = recovery.keep(self._job.motion, story) if story else None
         try:
             several = bool(self._plan.task.seeds)
             said = self._plan.apply(context, self._job.motions if several else self._job.motion)
         except TalkingEyesError as error:
-            result = self._refuse(error)
-            if kept is not None:
-                _note = dataclasses.replace(_note, mend="talkingeyes.recover_motion")
-            return result
-        recovery.forget(kept)
+            return self._refuse(error)
+        except Exception as error:  # a fault of ours or of Blender's: the animator must hear of it in words
+            log.exception("%s", self.bl_idname)
+            fault = f"The motion could not be written ({type(error).__name__}: {error})."
+            return self._refuse(TalkingEyesError(fault, "It is kept: Recover Last Motion tries again."))
+        mark_written(self._job.kept)
         _note = Note("CHECKMARK", f"{said} ({self._job.seconds:.1f} s on {self._job.device})")
         self.report({"INFO"}, _note.text)
         return {"FINISHED"}
 
-    def _refuse(self, error: TalkingEyesError) -> set[str]:
+    def _refuse(self, error: TalkingEyesError, mend: str = "") -> set[str]:
         global _note
-        mend = "talkingeyes.open_preferences" if "preferences" in error.hint else ""
-        plan = getattr(self, "_plan", None)  # none yet where there was something wrong with the plan
-        if "memory did not suffice" in error.message and plan is not None and plan.task.device != "cpu":
-            mend = "talkingeyes.retry_on_cpu"
+        if not mend and "preferences" in error.hint:
+            mend = "talkingeyes.open_preferences"
         _note = Note("ERROR", str(error), mend)
         self.report({"ERROR"}, _note.text)
         return {"CANCELLED"}
@@ -246,8 +292,10 @@ class JobOperator(Explained):
     def _leave_window(self, context: bpy.types.Context) -> None:
         _leave()
         context.window_manager.event_timer_remove(self._timer)
-        if context.workspace is not None:
-            context.workspace.status_text_set(None)
+        workspace = bpy.data.workspaces.get(self._workspace)
+        if workspace is not None:  # where it was set: the user may look at another one by now
+            with context.temp_override(workspace=workspace):
+                workspace.status_text_set(None)
 
 
 def _leave() -> None:
@@ -256,11 +304,13 @@ def _leave() -> None:
 
 
 def redraw(context: bpy.types.Context) -> None:
-    """Draw the sidebars again, in all windows."""
+    """Draw the sidebars again, in all windows; not the scene beside them, which may take long to draw."""
     for window in context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+            if area.type in {"VIEW_3D", "SEQUENCE_EDITOR"}:
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
 
 
 def still_there(collection: bpy.types.bpy_prop_collection, uid: int, otherwise: str) -> bpy.types.ID:

@@ -11,6 +11,8 @@ from ..errors import TalkingEyesError
 from . import jobs, subject
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..rig.head_rig import HeadRig
     from ..rig.key_reduction import Reduction
     from ..rig.takes import Take
@@ -56,15 +58,18 @@ class ReduceKeys(jobs.Explained, bpy.types.Operator):
         return {"FINISHED"}
 
 
-def reduce_new(scene: bpy.types.Scene, rig: HeadRig, take: Take, gaze_alone: bool = False) -> tuple[str, ...]:
-    """Reduce the keys of what was just written, where the user wants that; a sentence about it, or none."""
+def reduce_new(
+    scene: bpy.types.Scene, rig: HeadRig, take: Take, paths: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """Reduce the keys of what was just written, where the user wants that; a sentence about it, or none.
+
+    ``paths`` are the data paths of what was written; None stands for all.
+    """
     if not scene.talkingeyes.reduce_keys:
         return ()
-    from ..rig.channels import gaze_paths
     from ..rig.hand_edits import seal_take
     from ..rig.key_reduction import reduce_take
 
-    paths = set.union(*gaze_paths(rig)) if gaze_alone else None
     done = reduce_take(rig, take, paths=paths)
     seal_take(rig, take, paths)
     return (told(done),)

@@ -157,7 +157,7 @@ class ResamplePlan:
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
         from ..rig.find import find_rig
-        from ..rig.rewrite import rewrite_parts
+        from ..rig.rewrite import paths_of, rewrite_parts
 
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
         rig = find_rig(jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted"))
@@ -170,7 +170,7 @@ class ResamplePlan:
         take = rewrite_parts(rig, take, made, parts, frames, keep_edited=self.keep_edited, story=story, **changes)
         memory.remember(take, motion)
         if frames is None:
-            reduce_keys.reduce_new(scene, rig, take, gaze_alone=parts == ("gaze",))
+            reduce_keys.reduce_new(scene, rig, take, set.union(*paths_of(rig, parts)))
         scene.talkingeyes.gaze_seed = seed
         what = " and ".join(NAMES[part] for part in parts)
         where = ""

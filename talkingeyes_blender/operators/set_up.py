@@ -23,15 +23,35 @@ TICK_SECONDS = 0.2
 
 _running: Setup | None = None
 _note = jobs.Note()
+_unattended = False
+"""Whether the operator that began the set-up has gone, so that nobody hears of its end."""
 
 
 def running() -> Setup | None:
+    _settle()
     return _running
 
 
 def note() -> jobs.Note:
     """How the last set-up ended."""
+    _settle()
     return _note
+
+
+def _settle() -> None:
+    """Take note of the end of a set-up whose operator has gone, as it does when another file is loaded."""
+    global _running, _note
+    if _running is not None and _unattended and _running.state != "running":
+        setup, _running = _running, None
+        _note = _story(setup)
+
+
+def _story(setup: Setup) -> jobs.Note:
+    if setup.state == "done":
+        return jobs.Note("CHECKMARK", f"The generators are set up, with PyTorch for {setup.build.name}.")
+    if setup.state == "cancelled":
+        return jobs.Note("CANCEL", "The set-up was cancelled; set up again to go on.")
+    return jobs.Note("ERROR", str(setup.error), "talkingeyes.open_preferences")
 
 
 def close() -> None:
@@ -40,6 +60,8 @@ def close() -> None:
     if _running is not None:
         _running.cancel()
     _running = None
+    if bpy.app.timers.is_registered(_attend):
+        bpy.app.timers.unregister(_attend)
 
 
 def folder() -> Path:
@@ -93,7 +115,7 @@ class SetUp(jobs.Explained, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        if _running is not None:
+        if running() is not None:
             return "A set-up is running."
         if not preferences.read(context).wheels and not bpy.app.online_access:
             return "Blender's online access is off. Allow it in the preferences (System), or choose a folder of wheels."
@@ -146,10 +168,13 @@ class SetUp(jobs.Explained, bpy.types.Operator):
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Blender ends us: the window closes, or another file is loaded. The set-up has nothing to do with a file."""
+        global _unattended
+        _unattended = True
         context.window_manager.event_timer_remove(self._timer)
+        bpy.app.timers.register(_attend, first_interval=TICK_SECONDS, persistent=True)
 
     def _start(self, context: bpy.types.Context) -> None:
-        global _running, _note
+        global _running, _note, _unattended
         from ..worker.environment import Setup, remove
 
         jobs.close()  # a worker may run from the environment that is about to change
@@ -160,18 +185,17 @@ class SetUp(jobs.Explained, bpy.types.Operator):
         if wheels is not None and not wheels.is_dir():
             raise TalkingEyesError(f"The folder of wheels {wheels} does not exist.", "Choose another, or none.")
         log_path, cache = preferences.log_folder() / "setup.log", preferences.data_folder() / "downloads"
-        _note = jobs.Note()
+        _note, _unattended = jobs.Note(), False
         _running = self._setup = Setup(folder(), build(context), chosen.python, wheels, log_path, cache)
 
     def _end(self) -> set[str]:
         global _running, _note
         setup, _running = self._setup, None
+        _note = _story(setup)
         if setup.state == "done":
-            _note = jobs.Note("CHECKMARK", f"The generators are set up, with PyTorch for {setup.build.name}.")
             self.report({"INFO"}, _note.text)
             return {"FINISHED"}
         if setup.state == "cancelled":
-            _note = jobs.Note("CANCEL", "The set-up was cancelled; set up again to go on.")
             self.report({"WARNING"}, _note.text)
             return {"CANCELLED"}
         return self._refuse(setup.error)
@@ -181,6 +205,12 @@ class SetUp(jobs.Explained, bpy.types.Operator):
         _note = jobs.Note("ERROR", str(error), "talkingeyes.open_preferences")
         self.report({"ERROR"}, _note.text)
         return {"CANCELLED"}
+
+
+def _attend() -> float | None:
+    """Keep the panels up to date in place of the operator."""
+    jobs.redraw(bpy.context)
+    return TICK_SECONDS if running() is not None else None
 
 
 def _lines(column: bpy.types.UILayout, text: str, characters: int = 62) -> None:
@@ -201,7 +231,7 @@ class CancelSetUp(jobs.Explained, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return None if _running is not None else "No set-up is running."
+        return None if running() is not None else "No set-up is running."
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         _running.cancel()
@@ -216,7 +246,7 @@ class RemoveSetUp(jobs.Explained, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        if _running is not None:
+        if running() is not None:
             return "A set-up is running."
         return jobs.why_busy() or (None if folder().exists() else "There is no environment.")
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from . import export, layers, preferences, presets, resample, sidebar
+from . import export, layers, preferences, presets, resample, sequencer, sidebar
 
 CLASSES = (
     *preferences.CLASSES,
@@ -12,4 +12,5 @@ CLASSES = (
     *layers.CLASSES,
     *presets.CLASSES,
     *export.CLASSES,
+    *sequencer.CLASSES,
 )

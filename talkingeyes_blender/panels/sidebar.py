@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import bpy
 
-from ..operators import recovery, subject
+from ..operators import kept, subject
 from ..operators.fit_playback import fits
 from ..operators.generate import Generate
+from ..operators.recover import words
 from .presets import draw_characters
 from .set_up import draw_first_run
 from .takes import CLASSES as TAKES
@@ -35,7 +36,6 @@ class SpeechPanel(Tab, bpy.types.Panel):
         else:
             _actions(layout, context)
             _note(layout, context)
-            _lost(layout, context)
 
 
 class PartsPanel(Tab, bpy.types.Panel):
@@ -163,26 +163,23 @@ def _job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row.scale_y = 1.8
     row.progress(factor=job.fraction, type="BAR", text=f"{job.phase}  {100 * job.fraction:.0f} %")
     row.operator("talkingeyes.cancel_job", text="", icon="X")
+    layout.label(text=job.left or "Blender stays usable meanwhile")
 
 
 def _note(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     job = context.window_manager.talkingeyes
-    if not job.note:
-        return
-    box = layout.box()
-    lines(box, context, job.note, job.note_icon)
-    if job.note_mend:
-        box.operator(job.note_mend)
-
-
-def _lost(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    if not recovery.is_any():
-        return
-    box = layout.box()
-    lines(box, context, "A motion was finished and could not be written.", "RECOVER_LAST")
-    row = box.row(align=True)
-    row.operator("talkingeyes.recover_motion", text="Recover")
-    row.operator("talkingeyes.discard_motion")
+    if job.note:
+        box = layout.box()
+        lines(box, context, job.note, job.note_icon)
+        if job.note_mend:
+            box.operator(job.note_mend)
+    lost = kept.lost()
+    if lost is not None:
+        box = layout.box()
+        lines(box, context, words(lost), "FILE_REFRESH")
+        row = box.row(align=True)
+        row.operator("talkingeyes.recover")
+        row.operator("talkingeyes.discard_motion", text="", icon="X")
 
 
 def _warning(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) -> bpy.types.UILayout:

@@ -52,9 +52,10 @@ class _Keys:
 def bake(rig: HeadRig, take: Take, into_active: bool = False) -> Baked:
     """Write what is seen of ``take``, and of our takes that play with it, as keyframes into an action of the user's.
 
-    A muted take is baked alone. The action is new: the active one of an owner that has none, else on an NLA track of
-    its own above ours. With ``into_active`` the keys go to the active actions instead, where keys of the same
-    channels in the take's time make room. The takes baked are muted afterwards. All or nothing.
+    A muted take is baked alone; else the bake reaches as far as all takes that it overlaps. The action is new: the
+    active one of an owner that has none, else on an NLA track of its own above ours. With ``into_active`` the keys go
+    to the active actions instead, where keys of the same channels in that time make room. The takes baked are muted
+    afterwards. All or nothing.
 
     Raises:
         TalkingEyesError: nothing active to bake into, or a strip that plays in a way that cannot be worked out.
@@ -64,10 +65,10 @@ def bake(rig: HeadRig, take: Take, into_active: bool = False) -> Baked:
     if not mine:
         raise TalkingEyesError(f"The take '{take.name}' has no strip any more.", "Generate it again.")
     start, end = mine[0].strip.frame_start, mine[0].strip.frame_end
-    together: dict[bpy.types.ID, list[Clip]] = {}
-    for owner in owners(rig):
-        there = [clip for clip in clips(owner) if clip.plays and clip.overlap(start, end) > 0]
-        together[owner] = there if take.active else [clip for clip in mine if clip.owner == owner]
+    if take.active:
+        together, start, end = _playing_together(rig, start, end)
+    else:
+        together = {owner: [clip for clip in mine if clip.owner == owner] for owner in owners(rig)}
     planned = {owner: _mixed(there, start, end, alone=not take.active) for owner, there in together.items()}
     planned = {owner: keys for owner, keys in planned.items() if keys}
     if into_active:
@@ -90,7 +91,7 @@ def bake(rig: HeadRig, take: Take, into_active: bool = False) -> Baked:
         _take_over(actions)
     else:
         for owner, (action, slot) in actions.items():
-            _give(owner, action, slot, start, end)
+            _give(owner, action, slot, start, end, mine[0].strip.extrapolation)
     baked_keys = {keys.data_path for of_owner in planned.values() for keys in of_owner}
     _release_sliders(rig, baked_keys)
     for there in together.values():
@@ -103,6 +104,17 @@ def bake(rig: HeadRig, take: Take, into_active: bool = False) -> Baked:
 
 
 # ------------------------------------------------------------------------------------------------------------ mixing
+
+
+def _playing_together(rig: HeadRig, start: float, end: float) -> tuple[dict[bpy.types.ID, list[Clip]], float, float]:
+    """Our strips that play between two scene frames, and where the earliest begins and the last ends."""
+    while True:
+        there = {owner: [c for c in clips(owner) if c.plays and c.overlap(start, end) > 0] for owner in owners(rig)}
+        strips = [clip.strip for of_owner in there.values() for clip in of_owner]
+        reach = min(strip.frame_start for strip in strips), max(strip.frame_end for strip in strips)
+        if reach == (start, end):
+            return there, start, end
+        start, end = reach
 
 
 def _mixed(there: list[Clip], start: float, end: float, alone: bool) -> list[_Keys]:
@@ -140,6 +152,9 @@ def _curve(
     times = [np.array([start, end])]
     for clip, curve in sources:
         times += [_scene_frames(clip.strip, _points(curve)[0]), _corners(clip.strip)]
+        if _fades(clip.strip):
+            # What fades bends between its keys: scene frames at least are exact.
+            times.append(np.arange(np.ceil(clip.strip.frame_start), clip.strip.frame_end))
     frames = np.unique(np.concatenate(times))
     frames = frames[(frames >= start - _SAME) & (frames <= end + _SAME)]
     frames = frames[np.append(True, np.diff(frames) > _SAME)]
@@ -150,11 +165,15 @@ def _curve(
 def _value(path: str, index: int, sources, frame: float, alone: bool) -> float:
     """What the NLA makes of the curves at a scene frame; below the lowest lies the property's default."""
     value = 1.0 if path.endswith("rotation_quaternion") and index == 0 else 0.0
+    tracks: dict[bpy.types.NlaTrack, list[tuple[Clip, bpy.types.FCurve]]] = {}
     for clip, curve in sources:
-        strip = clip.strip
-        if not strip.frame_start - _SAME <= frame <= strip.frame_end + _SAME:
+        tracks.setdefault(clip.track, []).append((clip, curve))
+    for of_track in tracks.values():
+        clip, curve = next((pair for pair in reversed(of_track) if _speaks(pair[0].strip, frame)), (None, None))
+        if clip is None:
             continue
-        share = 1.0 if alone else _influence(strip, frame)
+        strip = clip.strip
+        share = 1.0 if alone else _influence(strip, min(max(frame, strip.frame_start), strip.frame_end))
         own = curve.evaluate(_action_frame(strip, frame))
         if strip.blend_type == "ADD":
             value += share * own
@@ -165,6 +184,12 @@ def _value(path: str, index: int, sources, frame: float, alone: bool) -> float:
         else:
             value = share * own + (1 - share) * value
     return value
+
+
+def _speaks(strip: bpy.types.NlaStrip, frame: float) -> bool:
+    """Whether a strip has something to say at a scene frame, be it that it holds its first or last pose."""
+    before, after = frame < strip.frame_start - _SAME, frame > strip.frame_end + _SAME
+    return not before and not after if strip.extrapolation == "NOTHING" else not before or strip.extrapolation == "HOLD"
 
 
 def _influence(strip: bpy.types.NlaStrip, frame: float) -> float:
@@ -178,6 +203,13 @@ def _influence(strip: bpy.types.NlaStrip, frame: float) -> float:
     if strip.blend_out > 0 and frame >= strip.frame_end - strip.blend_out:
         return abs(strip.frame_end - frame) / strip.blend_out
     return 1.0
+
+
+def _fades(strip: bpy.types.NlaStrip) -> bool:
+    """Whether a strip shows more at one time than at another."""
+    if strip.use_animated_influence:
+        return any(len(curve.keyframe_points) > 1 for curve in strip.fcurves)
+    return strip.blend_in > 0 or strip.blend_out > 0
 
 
 def _is_whole(strip: bpy.types.NlaStrip) -> bool:
@@ -307,8 +339,8 @@ def _numbers(curve: bpy.types.FCurve) -> dict[str, np.ndarray]:
     return numbers
 
 
-def _give(owner: bpy.types.ID, action: bpy.types.Action, slot, start: float, end: float) -> None:
-    """Let a new action play: as the active one where there is none, else on a track right for it."""
+def _give(owner: bpy.types.ID, action: bpy.types.Action, slot, start: float, end: float, extrapolation: str) -> None:
+    """Let a new action play: as the active one where there is none, else on a track of its own."""
     data = owner.animation_data
     if data.action is None:
         data.action = action
@@ -322,7 +354,7 @@ def _give(owner: bpy.types.ID, action: bpy.types.Action, slot, start: float, end
     strip.use_sync_length = False
     strip.action_frame_start, strip.action_frame_end = start, end
     strip.frame_start_raw, strip.frame_end_raw = start, end
-    strip.extrapolation = "NOTHING"
+    strip.extrapolation = extrapolation
 
 
 def _release_sliders(rig: HeadRig, paths: set[str]) -> None:

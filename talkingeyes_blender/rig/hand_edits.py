@@ -7,10 +7,12 @@ is gone or that was added is the user's work.
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import Concatenate, ParamSpec, TypeVar
 
 import bpy
 import numpy as np
@@ -18,6 +20,9 @@ import numpy as np
 from . import compat
 from .head_rig import HeadRig
 from .takes import Clip, Take, clips, owners
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 WRITTEN_PROPERTY = "talkingeyes_written"
 """On our actions: JSON, fingerprint by slot and curve, as the curves were written."""
@@ -83,6 +88,24 @@ def edited(rig: HeadRig, take: Take, paths: Collection[str] | None = None) -> bo
         return True
     changed = edited_paths(rig, take)
     return bool(changed if paths is None else changed & set(paths))
+
+
+def by_us(change: Callable[Concatenate[HeadRig, Take, P], R]) -> Callable[Concatenate[HeadRig, Take, P], R]:
+    """Decorate a function (rig, take, ...) that changes a take's curves: that is no edit by hand, and hides none."""
+
+    @functools.wraps(change)
+    def changed(rig: HeadRig, take: Take, *arguments: P.args, **options: P.kwargs) -> R:
+        before = edited_paths(rig, take) if is_sealed(rig, take) else None
+        result = change(rig, take, *arguments, **options)
+        slots: dict[bpy.types.Action, list] = {}
+        for clip in _clips(rig, take) if before is not None else ():
+            slots.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
+        for action, of_action in slots.items():
+            known = {_path(key) for key in _written(action).keys() | _fingerprints(action, of_action).keys()}
+            seal(action, of_action, known - before)
+        return result
+
+    return changed
 
 
 def seems_edited(rig: HeadRig, take: Take) -> bool:

@@ -21,7 +21,7 @@ from ..head.landmarks import INNER_LIP_PAIRS
 from . import compat
 from .channels import ROTATION_PATHS, bone_path, key_path, rotation_mode_decoder
 from .frame import unit_of
-from .hand_edits import edited_paths, is_sealed, seal_take
+from .hand_edits import by_us
 from .head_rig import HeadRig
 from .landmark_basis import landmark_basis
 from .points import key_points, mesh_to_armature
@@ -234,6 +234,7 @@ def turning_points(values: np.ndarray, standing_out: float) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------------- on a take
 
 
+@by_us
 def reduce_take(
     rig: HeadRig,
     take: Take,
@@ -259,17 +260,12 @@ def reduce_take(
     ]
     before = sum(len(curve.keyframe_points) for group, _ in planned for curve in group)
     worst = {True: 0.0, False: 0.0}
-    # What nobody has edited by hand does not count as edited for being reduced.
-    sealed = is_sealed(rig, take)
-    own = {group[0].data_path for group, _ in planned} - (edited_paths(rig, take) if sealed else set())
     for group, pieces in planned:
         turns = group[0].data_path.rpartition(".")[2] in ROTATION_PATHS
         worst[turns] = max(worst[turns], pieces.error)
         frames, values = _keys(group)
         for i, curve in enumerate(group):
             _write(curve, frames[pieces.kept], values[i][pieces.kept], pieces.left[:, i], pieces.right[:, i])
-    if sealed:
-        seal_take(rig, take, own)
     for clip in mine:
         clip.owner.update_tag()
     after = sum(len(curve.keyframe_points) for group, _ in planned for curve in group)

@@ -74,7 +74,8 @@ def speaks(take: Take, strip: str) -> bool:
 def heard_again(scene: bpy.types.Scene, settings: Mapping[str, Any]) -> StripTiming:
     """The sound that a take was made from, as its strips sound now: of one strip, or the mix of those of a dialogue."""
     if settings.get("mixed"):
-        mix = mixdown(scene, [find_sound(scene, each["strip"]) for each in settings["spoken"]])
+        strips = [find_sound(scene, each["strip"]) for each in settings["spoken"]]
+        mix = mixdown(scene, strips, settings["duration"])
         return StripTiming(None, mix.wave, 0.0, mix.duration, mix.start, mix.start_frame)
     return timing(scene, find_sound(scene, settings["strip"]))
 

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import TalkingEyesError
 from . import compat
 from .channels import ROTATION_PATHS, bone_path, key_path
-from .hand_edits import is_strength
+from .hand_edits import by_us, is_strength
 from .head_rig import HeadRig
 from .key_reduction import lip_partings
 from .landmark_basis import landmark_basis
@@ -76,6 +76,7 @@ def _read(action: bpy.types.Action) -> Adjustment:
     return Adjustment(**{name: float(value) for name, value in json.loads(text).items() if name in known})
 
 
+@by_us
 def adjust_take(rig: HeadRig, take: Take, adjustment: Adjustment) -> tuple[str, ...]:
     """Set the factors on a take's curves; all 1 takes the modifiers off again. Returns sentences for the user."""
     for field in dataclasses.fields(Adjustment):

@@ -30,8 +30,10 @@ class Mix:
     """In seconds."""
 
 
-def mixdown(scene: bpy.types.Scene, strips: Sequence) -> Mix:
-    """Mix sound strips and nothing else, muted ones too, over all frames in which one of them is seen.
+def mixdown(scene: bpy.types.Scene, strips: Sequence, seconds: float = 0.0) -> Mix:
+    """Mix sound strips and nothing else, muted ones too.
+
+    Over all frames in which one of them is seen, or ``seconds`` long if that is more.
 
     Done in a copy of the scene that holds no objects and goes away again, so the scene itself is not touched.
     TalkingEyesError where this Blender cannot, where the strips begin before frame 0, or where there is no sound.
@@ -47,9 +49,9 @@ def mixdown(scene: bpy.types.Scene, strips: Sequence) -> Mix:
             f"The strip '{strips[0].name}' begins before frame 0, where Blender mixes no sound.",
             "Move it to frame 0 or later.",
         )
-    names = {strip.name for strip in strips}
-    wave = _mixed(scene, names, first, last)
     per_second = frames_per_second(scene)
+    last = max(last, first + math.ceil(seconds * per_second - 1e-6))
+    wave = _mixed(scene, {strip.name for strip in strips}, first, last)
     return Mix(wave, first / per_second, float(first), (last - first) / per_second)
 
 
@@ -86,6 +88,8 @@ def _run_mixdown(scene: bpy.types.Scene, path: Path) -> None:
                 filepath=str(path), container="WAV", codec="PCM", format="F32", mixrate=_RATE, channels="MONO"
             )
     except RuntimeError as error:
-        raise TalkingEyesError(f"Blender could not mix the strips ({error}).", "Mix them to a file yourself.") from error
+        raise TalkingEyesError(
+            f"Blender could not mix the strips ({error}).", "Mix them to a file yourself."
+        ) from error
     if done != {"FINISHED"} or not path.is_file():
         raise TalkingEyesError("Blender could not mix the strips.", "Mix them to a file yourself, and use that.")

@@ -21,7 +21,8 @@ class Placement:
     """What of a sound strip is heard when, in seconds."""
 
     offset: float
-    """Where in the file the strip begins to sound; 0 for a retimed strip (but for a fraction of a frame), of which only the mixer knows."""
+    """Where in the file the strip begins to sound; of a retimed strip, whose file's seconds only the mixer knows, the
+    fraction of a frame by which its mix begins earlier."""
     duration: float
     """How long it sounds at most: what is seen of the strip, which may reach beyond the end of the file."""
     start: float

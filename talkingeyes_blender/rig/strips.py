@@ -104,7 +104,9 @@ def timing(scene: bpy.types.Scene, strip) -> StripTiming:
     packed = strip.sound.packed_file
     path = sound_path(strip) if packed is None else None
     if heard.retiming:
-        return StripTiming(None, mixdown(scene, [strip]).wave, heard.offset, heard.duration, heard.start, heard.start_frame)
+        return StripTiming(
+            None, mixdown(scene, [strip]).wave, heard.offset, heard.duration, heard.start, heard.start_frame
+        )
     return StripTiming(
         path=path,
         packed=bytes(packed.data) if packed is not None else None,

@@ -75,9 +75,7 @@ class Augmenter:
             samples = samples + (noise * slow_gain(count, rng) if rng.random() < 0.3 else noise)
         for chance, bank in ((config.babble, self._babble), (config.music, self._music)):
             if bank and rng.random() < chance:
-                samples = samples + _draw(bank, count, rng) * np.float32(
-                    level * _decibels(rng, config.interference_db)
-                )
+                samples = samples + _draw(bank, count, rng) * np.float32(level * _decibels(rng, config.interference_db))
         if rng.random() < config.clip:
             limit = max(float(np.abs(samples).max()), 1e-6) * rng.uniform(0.2, 0.7)
             samples = np.clip(samples, -limit, limit)

@@ -175,8 +175,14 @@ def starter(stage: str, frames_of_model: dict | None = None):
         return GazeVQVAEStage(
             model=GazeVQVAEConfig(dim=128, layers=2, hidden=256, code_dim=32),
             loop=LoopConfig(
-                steps=3000, batch=16, frames=125, learning_rate=1e-3, warmup=100, final_rate=0.05,
-                ema=0.99, betas=(0.9, 0.98),
+                steps=3000,
+                batch=16,
+                frames=125,
+                learning_rate=1e-3,
+                warmup=100,
+                final_rate=0.05,
+                ema=0.99,
+                betas=(0.9, 0.98),
             ),
             velocity=1.0,
         )
@@ -187,7 +193,14 @@ def starter(stage: str, frames_of_model: dict | None = None):
             head=HeadVAEConfig(speech_dim=96, dim=128, layers=2, hidden=256, latent=32),
             gaze=GazeDecoderConfig(speech_dim=96, code_dim=32, dim=192, layers=3, hidden=384, past="code", jumps=1024),
             loop=LoopConfig(
-                steps=3000, batch=12, frames=250, learning_rate=6e-4, warmup=100, final_rate=0.05, ema=0.998, bf16=True,
+                steps=3000,
+                batch=12,
+                frames=250,
+                learning_rate=6e-4,
+                warmup=100,
+                final_rate=0.05,
+                ema=0.998,
+                bf16=True,
                 betas=(0.9, 0.98),
             ),
             reconstruction_eyes=0.1,

@@ -85,9 +85,7 @@ def fit_head_prior(networks: dict[str, nn.Module], dataset: Dataset, crops: int 
         whole = batch["present"].all(1)  # a code of half a window says little of a whole one
         if whole.any():
             speech = encoder(batch["samples"][whole])
-            codes.append(
-                (*fitted.encode((head - posture)[whole], speech, batch["valid"][whole]), posture[whole][:, 0])
-            )
+            codes.append((*fitted.encode((head - posture)[whole], speech, batch["valid"][whole]), posture[whole][:, 0]))
     if sum(len(mean) for mean, *_ in codes) <= old.config.latent:
         raise TalkingEyesError(
             f"The dataset has too few recordings of {old.config.window / 25:g} s to fit the head's prior.",

@@ -120,9 +120,7 @@ class SpeechToGazeTraining:
         terms["total"] = sum(getattr(c, name) * value for name, value in terms.items())
         return terms
 
-    def _past(
-        self, eyes: Tensor, features: Tensor, codes: Tensor, chance: Chance
-    ) -> tuple[Tensor, Tensor]:
+    def _past(self, eyes: Tensor, features: Tensor, codes: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
         """True motion and features of true codes as the decoder's past, with noise that stands for its own faults.
 
         Motion has it everywhere, codes in one frame of ten: noise in each would hide that a fixation lasts.
@@ -137,7 +135,12 @@ class SpeechToGazeTraining:
 
     @torch.no_grad()
     def _own_past(
-        self, speech: Tensor, head: Tensor, past: Tensor, past_codes: Tensor, present: Tensor,
+        self,
+        speech: Tensor,
+        head: Tensor,
+        past: Tensor,
+        past_codes: Tensor,
+        present: Tensor,
         chance: Chance,
     ) -> tuple[Tensor, Tensor]:
         """Give a share of the sequences their own prediction as the past, as the paper's autoregression has it."""

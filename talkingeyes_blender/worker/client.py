@@ -21,7 +21,9 @@ from pathlib import Path
 from ..errors import Cancelled, TalkingEyesError
 from ..motion import Motion
 from . import interpreters, protocol
+from .pace import Pace
 from .process import LAUNCHER, WorkerProcess
+from .shelf import Kept
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,17 @@ INSTALL = (
     f"the add-on's preferences, or in the environment variable {interpreters.VARIABLE}."
 )
 
-Answer = protocol.Progress | protocol.Done | protocol.Failed | protocol.Stopped
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """What ``Done`` named, read by the worker's thread: reading an hour of motion takes longer than a tick may."""
+
+    done: protocol.Done
+    motions: list[Motion] = dataclasses.field(default_factory=list)
+    error: TalkingEyesError | None = None
+
+
+Answer = protocol.Progress | _Made | protocol.Failed | protocol.Stopped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,20 +69,33 @@ class Task:
 
 
 class Job:
-    """One task under way. ``poll`` it, or ``wait`` for it; ``state`` is 'running', 'done', 'failed' or 'cancelled'."""
+    """One task under way. ``poll`` it, or ``wait`` for it; ``state`` is 'running', 'done', 'failed' or 'cancelled'.
 
-    def __init__(self, request: protocol.Request, folder: Path, on_cancel: Callable[[Job], None]) -> None:
-        self.request = request
+    ``kept``: where its motions lie on disk. They stay there when it is done; otherwise nothing stays.
+    """
+
+    def __init__(
+        self, request: protocol.Request, folder: Path, on_cancel: Callable[[Job], None], kept: Kept | None = None
+    ) -> None:
+        self.request, self.kept = request, kept
         self.state = "running"
         self.fraction = 0.0
         self.phase = "Starting the worker"
         self.motion: Motion | None = None
         self.motions: list[Motion] = []
         self.error: TalkingEyesError | None = None
+        self.lacks = ""
+        """'graphics memory' or 'memory' where that did not suffice."""
         self.device = ""
         self.seconds = 0.0
         self._folder, self._on_cancel = folder, on_cancel
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._pace = Pace()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the end by the pace so far, or None as long as nobody can say."""
+        return self._pace.seconds_left() if self.state == "running" else None
 
     def put(self, answer: Answer) -> None:
         """Called by the worker's thread."""
@@ -109,18 +134,18 @@ class Job:
     def _take(self, answer: Answer) -> None:
         if isinstance(answer, protocol.Progress):
             self.fraction, self.phase = answer.fraction, answer.phase
-        elif isinstance(answer, protocol.Done):
-            self.device, self.seconds, self.fraction = answer.device, answer.seconds, 1.0
-            try:
-                self.motions = [Motion.load(path) for path in (answer.output, *answer.more)]
+            self._pace.mark(answer.fraction)
+        elif isinstance(answer, _Made):
+            self.device, self.seconds, self.fraction = answer.done.device, answer.done.seconds, 1.0
+            self.error = answer.error
+            if self.error is None:
+                self.motions = answer.motions
                 self.motion = self.motions[0]
-            except TalkingEyesError as error:
-                self.error = error
             self._end("failed" if self.error else "done")
         elif isinstance(answer, protocol.Failed):
             if answer.trace:
                 log.error("%s", answer.trace)
-            self.error = TalkingEyesError(answer.message, answer.hint)
+            self.error, self.lacks = TalkingEyesError(answer.message, answer.hint), answer.lacks
             self._end("failed")
         else:
             self._end("cancelled")
@@ -128,6 +153,8 @@ class Job:
     def _end(self, state: str) -> None:
         self.state = state
         shutil.rmtree(self._folder, ignore_errors=True)
+        if self.kept is not None and state != "done":
+            self.kept.discard()
 
 
 class Worker:
@@ -174,19 +201,22 @@ class Worker:
     def log_path(self) -> Path | None:
         return self.log_folder / LOG_NAME if self.log_folder is not None else None
 
-    def submit(self, task: Task) -> Job:
-        """Start a job; raise TalkingEyesError if one runs, or if its files cannot be written."""
+    def submit(self, task: Task, kept: Kept | None = None) -> Job:
+        """Start a job; raise TalkingEyesError if one runs, or if its files cannot be written.
+
+        ``kept``: where its motions shall lie and stay (None: they are gone when they were read).
+        """
         with self._lock:
             if self.busy:
                 raise TalkingEyesError("A generation is already running.", "Wait for it, or cancel it.")
             number = next(self._numbers)
             folder = self._job_folder(number)
             try:
-                request = _write_request(task, number, folder)
+                request = _write_request(task, number, folder, kept)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-            self._job = Job(request, folder, self._cancel)
+            self._job = Job(request, folder, self._cancel, kept)
             self._starts, self._answered = 0, False
             if self._ready:
                 self._hand_over()
@@ -299,15 +329,16 @@ class Worker:
         self._process.say(self._job.request)
 
     def _pass_on(self, message: protocol.Message) -> None:
+        final = isinstance(message, protocol.Done | protocol.Failed | protocol.Stopped)
+        made = _read(message) if isinstance(message, protocol.Done) else message
         with self._lock:
-            final = isinstance(message, protocol.Done | protocol.Failed | protocol.Stopped)
             if final:
                 self._stopping.discard(message.id)
             if self._job is None or getattr(message, "id", None) != self._job.request.id:
                 return  # of a job that was given up
             self._answered = True
             if final:
-                self._finish(message)
+                self._finish(made)
             else:
                 self._job.put(message)
 
@@ -335,7 +366,14 @@ class Worker:
             job.put(answer)
 
 
-def _write_request(task: Task, number: int, folder: Path) -> protocol.Request:
+def _read(done: protocol.Done) -> _Made:
+    try:
+        return _Made(done, [Motion.load(path) for path in (done.output, *done.more)])
+    except TalkingEyesError as error:
+        return _Made(done, error=error)
+
+
+def _write_request(task: Task, number: int, folder: Path, kept: Kept | None = None) -> protocol.Request:
     """Write what the task brings along into ``folder``; return the request that names it."""
     audio, motion = task.audio, None
     if isinstance(audio, bytes):
@@ -352,7 +390,7 @@ def _write_request(task: Task, number: int, folder: Path) -> protocol.Request:
         id=number,
         task=task.task,
         audio=os.path.abspath(audio),
-        output=str(folder / "motion.npz"),
+        output=str(kept.output if kept is not None else folder / "motion.npz"),
         seed=task.seed,
         start=task.start,
         duration=task.duration,

@@ -89,12 +89,16 @@ class Done:
 
 @dataclasses.dataclass(frozen=True)
 class Failed:
-    """``message`` and ``hint`` are for the user; ``trace`` is for the log, and empty if the fault is not ours."""
+    """``message`` and ``hint`` are for the user; ``trace`` is for the log, and empty if the fault is not ours.
+
+    ``lacks``: 'graphics memory' or 'memory' where that did not suffice.
+    """
 
     id: int
     message: str
     hint: str = ""
     trace: str = ""
+    lacks: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

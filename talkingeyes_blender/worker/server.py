@@ -17,6 +17,7 @@ import os
 import platform
 import queue
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ from typing import Any, BinaryIO
 
 from ..errors import Cancelled, TalkingEyesError
 from . import protocol
+from .out_of_memory import GPU, give_back, lacking
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,9 @@ class Server:
                 return
             if request is None:
                 return
-            self._send(self._answer(request))
+            answer = self._answer(request)
+            give_back()
+            self._send(answer)
 
     def _read(self, on_orphaned: Callable[[], None]) -> None:
         for line in self._requests:
@@ -92,11 +96,11 @@ class Server:
         except Cancelled:
             return protocol.Stopped(request.id)
         except TalkingEyesError as error:
-            return protocol.Failed(request.id, error.message, error.hint)
+            return protocol.Failed(request.id, error.message, error.hint, lacks=lacking(error))
         except Exception as error:  # whatever the libraries raise must reach the user, and must not end the worker
             log.exception("job %d", request.id)
             self._warm = None
-            return protocol.Failed(request.id, *explain(error), traceback.format_exc())
+            return protocol.Failed(request.id, *explain(error), traceback.format_exc(), lacking(error))
 
     def _work(self, request: protocol.Request) -> str:
         from ..inference.audio import read_audio
@@ -170,8 +174,10 @@ def hello() -> protocol.Hello:
 def explain(error: Exception) -> tuple[str, str]:
     """Return (message, hint) for what libraries raise."""
     kind = type(error).__name__
-    if isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in str(error):
-        return "The memory did not suffice.", "Close other programs, choose the CPU as the device, or trim the sound."
+    lacks = lacking(error)
+    if lacks:
+        other = "Retry on the CPU, close" if lacks == GPU else "Close"
+        return f"The {lacks} did not suffice.", f"{other} other programs, or trim the sound."
     if isinstance(error, ImportError):
         return (
             f"The Python {sys.executable} could not load what the models need ({error}).",
@@ -204,6 +210,8 @@ def main(arguments: list[str], requests: BinaryIO, events: BinaryIO, load=load_g
     def orphaned() -> None:
         log.info("Blender has gone: ending")
         shutil.rmtree(options.folder, ignore_errors=True)
+        if os.name == "posix" and os.getpgid(0) == os.getpid():
+            os.killpg(0, signal.SIGKILL)  # with what the libraries may have started
         os._exit(0)  # the main thread may be deep in native code, and nobody is left to hear it
 
     if hasattr(os, "nice"):

@@ -190,9 +190,7 @@ def _accent_curve(prosody: Prosody, n: int, gain) -> np.ndarray:
     return gaussian_filter1d(curve, 0.025 * HZ)
 
 
-def pose_mouth(
-    segments: list[Segment], prosody: Prosody, frames: int, manner: Manner
-) -> tuple[np.ndarray, np.ndarray]:
+def pose_mouth(segments: list[Segment], prosody: Prosody, frames: int, manner: Manner) -> tuple[np.ndarray, np.ndarray]:
     """Return ``expression`` (T, 41) in 0..1 and ``jaw`` (T, 3) in radians, frame t at t/25 s."""
     g = gestures(segments, frames / FPS)
     n = g.activity.size

@@ -143,9 +143,11 @@ def _with_background(
         first = int(start * RATE) - length - int(rng.uniform(0.05, 0.12) * RATE)
         if rng.random() < 0.3 and first > 0 and not np.any(samples[first : first + length]):
             swell = np.sin(np.pi * np.linspace(0, 1, length)).astype(np.float32)
-            quiet[first : first + length] += sounds.shaped_noise(
-                length, lambda f: np.exp(-(((f - 1600) / 1500) ** 2)) + 0.02, rng
-            ) * swell * np.float32(level * 10 ** (-rng.uniform(12, 30) / 20))
+            quiet[first : first + length] += (
+                sounds.shaped_noise(length, lambda f: np.exp(-(((f - 1600) / 1500) ** 2)) + 0.02, rng)
+                * swell
+                * np.float32(level * 10 ** (-rng.uniform(12, 30) / 20))
+            )
     low, high = (28.0, 55.0) if voice.program == "espeak" else (34.0, 70.0)
     tone = sounds.room_tone(len(samples), rng) if rng.random() < 0.5 else sounds.coloured_noise(len(samples), rng)
     mixed = samples + quiet + tone * np.float32(level * 10 ** (-rng.uniform(low, high) / 20))
@@ -384,9 +386,7 @@ def main(argv: list[str] | None = None) -> int:
             bar.set_postfix_str(message)
 
         try:
-            folder = build_corpus(
-                arguments.out, arguments.hours, arguments.seed, arguments.workers, progress=progress
-            )
+            folder = build_corpus(arguments.out, arguments.hours, arguments.seed, arguments.workers, progress=progress)
         except TalkingEyesError as error:
             bar.close()
             print(error, file=sys.stderr)

@@ -70,9 +70,7 @@ def _answer(library: ctypes.CDLL, request: dict, out) -> None:
         events.clear()
         if known:
             data = text.encode("utf-8")
-            library.espeak_Synth(
-                ctypes.c_char_p(data), ctypes.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None
-            )
+            library.espeak_Synth(ctypes.c_char_p(data), ctypes.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None)
             library.espeak_Synchronize()
         sound = b"".join(chunks)
         out.write(json.dumps({"rate": rate, "samples": len(sound) // 2, "events": events}).encode() + b"\n" + sound)

@@ -104,9 +104,7 @@ def head_path(
     return head
 
 
-def _posture(
-    phrases: tuple[tuple[float, float], ...], n: int, manner: Manner, rng: np.random.Generator
-) -> np.ndarray:
+def _posture(phrases: tuple[tuple[float, float], ...], n: int, manner: Manner, rng: np.random.Generator) -> np.ndarray:
     """Steps at the starts of phrases (most) and at their ends (some), slowed by the neck."""
     target = np.zeros((n, 3))
     spread = manner.posture * np.array([2.0, 2.6, 2.2])

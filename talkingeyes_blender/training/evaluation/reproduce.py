@@ -82,7 +82,13 @@ def tasks(tables: Iterable[Table], seeds: Iterable[int]) -> list[Task]:
 
 
 def reproduce(
-    data: Path, out: Path, chosen: Setting, tables: list[Table], seeds: list[int], *, device: str = "cpu",
+    data: Path,
+    out: Path,
+    chosen: Setting,
+    tables: list[Table],
+    seeds: list[int],
+    *,
+    device: str = "cpu",
     say: Say = log.info,
 ) -> None:
     """Do what is not done yet; return when all of it is, whoever did it.

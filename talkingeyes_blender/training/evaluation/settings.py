@@ -49,9 +49,7 @@ class Setting:
         )  # fmt: skip
 
     def stage_two_of(self, seed: int, **changes) -> SpeechToGazeStage:
-        return dataclasses.replace(
-            self.stage_two, loop=dataclasses.replace(self.stage_two.loop, seed=seed), **changes
-        )
+        return dataclasses.replace(self.stage_two, loop=dataclasses.replace(self.stage_two.loop, seed=seed), **changes)
 
     def sampled_of(self, seed: int) -> SpeechToGazeStage:
         """Stage two as the shipped weights have it, for codes that are drawn: a likelihood of the true code, the code

@@ -33,9 +33,7 @@ def hum(count: int, rng: np.random.Generator) -> np.ndarray:
     """Mains and its harmonics, buzzing, over a little noise."""
     time = np.arange(count) / RATE
     mains = float(rng.choice([50.0, 60.0]))
-    tone = sum(
-        rng.uniform(0.2, 1.0) / k * np.sin(2 * np.pi * (k * mains * time + rng.random())) for k in range(1, 12)
-    )
+    tone = sum(rng.uniform(0.2, 1.0) / k * np.sin(2 * np.pi * (k * mains * time + rng.random())) for k in range(1, 12))
     return tone + 0.01 * rng.standard_normal(count)
 
 

@@ -1,0 +1,143 @@
+"""Recover Last Motion: a motion that was made, but could not be written or was lost with Blender, becomes a take."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bpy
+
+from ..errors import TalkingEyesError
+from . import jobs, kept, subject
+
+if TYPE_CHECKING:
+    from ..rig.head_rig import HeadRig
+    from ..worker.shelf import Kept
+
+PARTS = ("face", "head", "gaze", "blinks")
+
+
+def words(lost: Kept) -> str:
+    """One sentence on what there is to recover."""
+    record = lost.record
+    of = f" of '{record['strip']}'" if record.get("strip") else ""
+    on = f" for '{record['head']}'" if record.get("head") else ""
+    return f"A motion{of}{on} is kept that is in no file (seed {record.get('seed')})."
+
+
+def why_none() -> str | None:
+    return "No motion was lost." if kept.lost() is None else None
+
+
+class Recover(jobs.Explained, bpy.types.Operator):
+    """Write the last motion that was made but could not be written, or was lost when Blender ended, as a new take"""
+
+    bl_idname = "talkingeyes.recover"
+    bl_label = "Recover Last Motion"
+    bl_options = {"UNDO"}  # not REGISTER: 'adjust last operation' would find it used up
+
+    @classmethod
+    def description(cls, _context: bpy.types.Context, _properties: bpy.types.OperatorProperties) -> str:
+        return f"{cls.__doc__}. {words(kept.lost())}" if kept.lost() is not None else cls.__doc__
+
+    @classmethod
+    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
+        return jobs.why_busy() or why_none()
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        lost = kept.lost()
+        try:
+            motions = lost.motions()
+        except TalkingEyesError as error:
+            lost.discard()  # of no use to anybody
+            kept.look_again()
+            return self._refuse(f"The kept motion is damaged, and was removed: {error}")
+        try:
+            said = write(context, lost, motions)
+        except TalkingEyesError as error:
+            return self._refuse(str(error))
+        jobs.mark_written(lost)
+        jobs.tell("CHECKMARK", said)
+        self.report({"INFO"}, said)
+        return {"FINISHED"}
+
+    def _refuse(self, text: str) -> set[str]:
+        jobs.tell("ERROR", text)
+        self.report({"ERROR"}, text)
+        return {"CANCELLED"}
+
+
+class DiscardMotion(jobs.Explained, bpy.types.Operator):
+    """Delete the motion that Recover Last Motion would write from the disk"""
+
+    bl_idname = "talkingeyes.discard_motion"
+    bl_label = "Discard"
+
+    @classmethod
+    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
+        return jobs.why_busy() or why_none()
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        kept.lost().discard()
+        kept.look_again()
+        return {"FINISHED"}
+
+
+def write(context: bpy.types.Context, lost: Kept, motions: list) -> str:
+    """Write motions as takes; raise TalkingEyesError, and change nothing, if there is no head for them."""
+    from ..rig.channels import Parts, Strengths
+    from ..rig.curves import frames_per_second
+    from .generate import write_takes
+
+    record, scene = lost.record, context.scene
+    scene = bpy.data.scenes.get(record.get("scene", ""), scene)
+    rig = _rig(context, scene, record.get("head", ""))
+    strengths = record.get("strengths") or dict.fromkeys(PARTS, 1.0)
+    strip, seconds = record.get("strip", ""), record.get("seconds")
+    begins = _strip_start(scene, record)
+    seconds = begins if begins is not None else seconds
+    start = scene.frame_start if seconds is None else seconds * frames_per_second(scene)
+    written = write_takes(
+        scene,
+        rig,
+        motions,
+        start_frame=start,
+        parts=Parts(**{part: part in strengths for part in PARTS}),
+        strengths=Strengths(**{part: value for part, value in strengths.items() if part in PARTS}),
+        settings={
+            "strip": strip, "start": record.get("start", 0.0), "duration": record.get("duration"),
+            **record.get("settings", {}),
+        },
+    )  # fmt: skip
+    where = f" at frame {start:.0f}" if begins is None else ""
+    return " ".join(
+        (f"{motions[0].duration:.1f} s of motion were recovered on '{rig.name}'{where}.", *written.warnings)
+    )
+
+
+def _rig(context: bpy.types.Context, scene: bpy.types.Scene, name: str) -> HeadRig:
+    """The head that the motion was made for, or the chosen one where that is gone."""
+    from ..rig.find import find_rig
+
+    head = scene.objects.get(name)
+    if head is not None:
+        try:
+            return find_rig(head)
+        except TalkingEyesError:
+            pass  # something else has that name
+    return subject.head_of(context)
+
+
+def _strip_start(scene: bpy.types.Scene, record: dict) -> float | None:
+    """Where the strip of that name begins now, in seconds, if it is still trimmed as it was."""
+    from ..rig.strips import find_sound, timing
+
+    try:
+        heard = timing(scene, find_sound(scene, record.get("strip", "")))
+    except TalkingEyesError:
+        return None
+    same = (heard.offset, heard.duration) == (record.get("start"), record.get("duration"))
+    return heard.start if same else None
+
+
+CLASSES = (Recover, DiscardMotion)

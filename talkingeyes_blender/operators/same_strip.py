@@ -1,0 +1,46 @@
+"""The strip that a job's speech came from, found again when the job is done: renamed and moved perhaps, but the same.
+
+A strip has no identity that outlives an undo. What makes it the one that was heard is what is heard of it: the sound,
+from where in it, for how long.
+"""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bpy
+
+from ..errors import TalkingEyesError
+
+if TYPE_CHECKING:
+    from ..rig.strips import StripTiming
+    from ..worker.client import Task
+
+
+def find(scene: bpy.types.Scene, name: str, task: Task) -> tuple[bpy.types.Strip, StripTiming]:
+    """Return the strip that ``task`` was made from and its timing now; raise TalkingEyesError if it is not there."""
+    from ..rig.strips import find_sound, list_sounds, timing
+
+    same, named = [], False
+    for strip in list_sounds(scene):
+        named |= strip.name == name
+        try:
+            heard = timing(scene, strip)
+        except TalkingEyesError:
+            continue  # nothing that could have been heard
+        source = heard.packed if heard.path is None else str(heard.path)
+        if (source, heard.offset, heard.duration) == (task.audio, task.start, task.duration):
+            same.append((strip, heard))
+    chosen = [found for found in same if found[0].name == name] or same
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        raise TalkingEyesError(
+            f"The strip '{name}' was renamed while the motion was made, and {len(chosen)} strips play the same.",
+            "Generate again.",
+        )
+    if named:
+        raise TalkingEyesError(f"The strip '{name}' was changed while the motion was made.", "Generate again.")
+    find_sound(scene, name)  # which raises, and says which strips there are
+    raise AssertionError("unreachable")
