@@ -57,18 +57,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4, help="how many takes of each (default: 4)")
     parser.add_argument("--bundle", help="folder of a weight bundle (default: the bundled one)")
     parser.add_argument("--audio", default=str(ROOT / "talkingeyes_blender" / "assets" / "speech.flac"))
+    parser.add_argument("--only", nargs="*", help="names of characters (default: all)")
     options = parser.parse_args()
     generator, clip = Generator(options.bundle, "cpu"), read_audio(options.audio)
     print("| character | " + " | ".join(COLUMNS) + " |")
     print("|---|" + "---|" * len(COLUMNS))
     for name, preset in characters.BUILT_IN.items():
+        if options.only and name not in options.only:
+            continue
         rate = None if preset["blink_preset"] == "PAPER" else preset["blink_rate"]
         settings = GenerationSettings(
             blink_rate=rate, gaze=preset["gaze_choice"], temperature=preset["gaze_temperature"]
         )
         takes = [measured(generator.generate(clip, seed, settings), preset) for seed in range(1, options.seeds + 1)]
         mean, spread = np.mean(takes, 0), np.std(takes, 0)
-        print(f"| {name} | " + " | ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(mean, spread, strict=True)) + " |")
+        cells = " | ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(mean, spread, strict=True))
+        print(f"| {name} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

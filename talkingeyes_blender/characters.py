@@ -45,12 +45,12 @@ def _character(
 
 BUILT_IN: Mapping[str, dict[str, object]] = {
     "As Generated": _character(1.0, 1.0, 1.0, 1.0, None),
-    "Calm, Speaking": _character(0.9, 0.7, 0.9, 0.88, 17.0),
+    "Calm, Speaking": _character(0.9, 0.7, 0.8, 0.8, 17.0),
     "Lively, Speaking": _character(1.15, 1.35, 1.1, 1.15, 32.0),
     "Shy, Speaking": _character(0.8, 0.6, 1.2, 1.05, 36.0),
-    "Calm, Listening": _character(1.0, 0.4, 0.7, 0.85, 14.0, speaks=False),
-    "Lively, Listening": _character(1.0, 0.9, 0.9, 1.05, 24.0, speaks=False),
-    "Shy, Listening": _character(1.0, 0.5, 1.0, 0.95, 30.0, speaks=False),
+    "Calm, Listening": _character(1.0, 0.4, 0.7, 0.8, 14.0, speaks=False),
+    "Lively, Listening": _character(1.0, 0.9, 0.8, 1.1, 24.0, speaks=False),
+    "Shy, Listening": _character(1.0, 0.5, 1.1, 0.9, 30.0, speaks=False),
 }
 
 

@@ -128,6 +128,23 @@ def _clips(rig):
     return [clip for owner in owners(rig) for clip in clips(owner)]
 
 
+def test_what_is_reduced_or_scaled_does_not_count_as_edited_by_hand(scene):
+    from talkingeyes_blender.rig.hand_edits import edited_paths, is_sealed, seal_take
+    from talkingeyes_blender.rig.strength_layer import Adjustment, adjust_take
+
+    head = tiny_head()
+    rig = build_head(bpy.context, head, "Ann")
+    take = write_take(rig, lively_motion(head), scene=scene, start_frame=1)
+    seal_take(rig, take)
+    curve = next(c for a in bpy.data.actions for c in every_curve(a) if "BlinkLeft" in c.data_path)
+    curve.keyframe_points[20].co.y += 0.1
+    reduction.reduce_take(rig, take)
+    adjust_take(rig, take, Adjustment(face=0.5, jaw=1.5, blinks=0.8))
+    assert is_sealed(rig, take)
+    assert [path for path in edited_paths(rig, take) if "BlinkLeft" not in path] == []
+    assert any("BlinkLeft" in path for path in edited_paths(rig, take))
+
+
 def test_what_is_reduced_already_stays(scene):
     head = tiny_head()
     rig = build_head(bpy.context, head, "Ann")

@@ -133,8 +133,6 @@ def test_52_keys_without_any_bone_move_as_the_standin_does(scene):
 def test_eye_and_head_bones_take_their_parts(scene):
     bones = {"neck": "Head", "root": "Hips"}
     mesh = named_face(arkit_shapes(), joints=("root", "neck", "left_eye", "right_eye"), bone_names=bones)
-        arkit_shapes(), joints=("root", "neck", "left_eye", "right_eye"), bone_names={"neck": "Head", "root": "Hips"}
-    )
     rig = find_rig(mesh)
     assert {left.part for left in rig.report.ignored} == {name for name in ARKIT if name.startswith("eyeLook")}
     assert not rig.report.missing

@@ -35,6 +35,12 @@ _REMEMBERED_SECONDS = 1.0
 _seen: dict[tuple[int, str], tuple[float, float, bool]] = {}
 
 
+def is_strength(modifier: bpy.types.FModifier) -> bool:
+    """Whether a curve's modifier is one of those that set a take's strengths (``strength_layer``)."""
+    same = modifier.type == "ENVELOPE" and modifier.reference_value == 0
+    return same and (modifier.default_min, modifier.default_max) == (-1, 1)
+
+
 def seal(
     action: bpy.types.Action, slots: Collection[bpy.types.ActionSlot | None], paths: Collection[str] | None = None
 ) -> None:
@@ -166,6 +172,6 @@ def _fingerprint(curve: bpy.types.FCurve) -> str:
             ends = ends.reshape(-1, 2)
             ends[np.isin(types, _COMPUTED_HANDLES) | (kinds != _BEZIER)] = 0
             digest.update(types.tobytes() + ends.tobytes())
-    modifiers = [(modifier.type, modifier.mute) for modifier in curve.modifiers]
+    modifiers = [(modifier.type, modifier.mute) for modifier in curve.modifiers if not is_strength(modifier)]
     digest.update(repr((curve.mute, curve.extrapolation, modifiers)).encode())
     return digest.hexdigest()

@@ -297,7 +297,7 @@ def _keys(group: list[bpy.types.FCurve]) -> tuple[np.ndarray, list[np.ndarray]]:
     if any((_interpolations(curve)[:-1] != _LINEAR).any() for curve in group):
         # Bezier curves that were made otherwise may need keys where they had none.
         frames = np.union1d(frames, np.arange(np.ceil(frames[0]), frames[-1]))
-    return frames, [_sampled(curve, frames) for curve in group]
+    return frames, [sampled(curve, frames) for curve in group]
 
 
 def _co(curve: bpy.types.FCurve) -> np.ndarray:
@@ -312,7 +312,7 @@ def _interpolations(curve: bpy.types.FCurve) -> np.ndarray:
     return kinds
 
 
-def _sampled(curve: bpy.types.FCurve, times: np.ndarray) -> np.ndarray:
+def sampled(curve: bpy.types.FCurve, times: np.ndarray) -> np.ndarray:
     """Values of a curve, without its modifiers, which stay on it."""
     if (_interpolations(curve)[:-1] == _LINEAR).all():
         return np.interp(times, *_co(curve).T)
@@ -331,7 +331,7 @@ def _planned(
 ) -> Pieces:
     frames, values = _keys(group)
     times = _dense_times(frames)
-    dense = np.stack([_sampled(curve, times) for curve in group], 1)
+    dense = np.stack([sampled(curve, times) for curve in group], 1)
     path = group[0].data_path
     property_ = path.rpartition(".")[2]
     decode = None
@@ -424,7 +424,7 @@ def lip_partings(rig: HeadRig, mine: list[Clip], frames: np.ndarray) -> np.ndarr
     for i, name in enumerate(rig.expression_keys):
         curve = curves.get((key_path(name), 0)) if name is not None else None
         if curve is not None:
-            expression[:, i] = _sampled(curve, frames)
+            expression[:, i] = sampled(curve, frames)
     turns = np.broadcast_to(np.eye(3), (len(frames), 3, 3))
     bone = rig.armature.pose.bones[rig.bones["jaw"]]
     for property_ in ROTATION_PATHS:
@@ -432,7 +432,7 @@ def lip_partings(rig: HeadRig, mine: list[Clip], frames: np.ndarray) -> np.ndarr
         group = [curves.get((bone_path(bone.name, property_), i)) for i in range(width)]
         if all(group):
             decode = rotation_mode_decoder(bone, property_)
-            local = rotation.matrix_from_quaternion(decode(np.stack([_sampled(c, frames) for c in group], 1)))
+            local = rotation.matrix_from_quaternion(decode(np.stack([sampled(c, frames) for c in group], 1)))
             axes = np.array(bone.bone.matrix_local.to_3x3(), np.float64).T @ rig.frame
             turns = axes.T @ local @ axes
     upper, lower = INNER_LIP_PAIRS.T

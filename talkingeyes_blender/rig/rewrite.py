@@ -30,7 +30,9 @@ from .channels import (
 from .curves import _remove_action, _set_sliders, _sliders, _undo_on_failure, _write
 from .hand_edits import edited, edited_paths, is_sealed, seal
 from .head_rig import HeadRig
+from .key_reduction import sampled
 from .named import part_of
+from .strength_layer import adjust_again
 from .takes import (
     TAKE_PROPERTY,
     TRACK,
@@ -161,7 +163,9 @@ def rewrite_parts(
         copy.name, copy.use_fake_user = name, fake
     for owner in owners(rig):
         owner.update_tag()
-    return next(t for t in takes(rig) if t.id == record["id"])
+    result = next(t for t in takes(rig) if t.id == record["id"])
+    adjust_again(rig, result)
+    return result
 
 
 def _put_aside(clip: Clip, action: bpy.types.Action) -> None:
@@ -249,7 +253,7 @@ def _splice(curve: bpy.types.FCurve, channel: Channel, low: float, high: float) 
     for border in (low, high):
         inside = len(times) and times[0] < border < times[-1]
         if inside and np.abs(times - border).min() > _EPSILON:
-            points.insert(border, curve.evaluate(border), options={"FAST"})
+            points.insert(border, float(sampled(curve, np.array([border]))[0]), options={"FAST"})
     kept = {name: _get(points, name) for name in _ARRAYS}
     times = kept["co"][:, 0]
     outside = (times <= low + _EPSILON) | (times >= high - _EPSILON)

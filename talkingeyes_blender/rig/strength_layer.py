@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import TalkingEyesError
 from . import compat
 from .channels import ROTATION_PATHS, bone_path, key_path
-from .hand_edits import by_us
+from .hand_edits import by_us, is_strength
 from .head_rig import HeadRig
 from .key_reduction import lip_partings
 from .landmark_basis import landmark_basis
@@ -195,13 +195,8 @@ def _knots(values: np.ndarray) -> np.ndarray:
         kept = np.union1d(kept, new)
 
 
-def _ours(modifier: bpy.types.FModifier) -> bool:
-    same = modifier.type == "ENVELOPE" and modifier.reference_value == 0
-    return same and (modifier.default_min, modifier.default_max) == (-1, 1)
-
-
 def _unscale(curve: bpy.types.FCurve) -> None:
-    for modifier in [modifier for modifier in curve.modifiers if _ours(modifier)]:
+    for modifier in [modifier for modifier in curve.modifiers if is_strength(modifier)]:
         curve.modifiers.remove(modifier)
 
 
