@@ -130,10 +130,13 @@ def test_a_strip_that_is_renamed_and_moved_meanwhile_is_found_again(ready, doubl
 
 def test_two_strips_that_could_be_meant(ready, double, monkeypatch, speech):
     double()
-    meanwhile(
-        monkeypatch,
-        lambda: (setattr(subject.strip_of(bpy.context), "name", "One"), copy_strip("Two", speech)),
-    )
+
+    def rename_and_copy() -> None:
+        strip = subject.strip_of(bpy.context)
+        copy_strip("Two", speech)
+        strip.name = "One"
+
+    meanwhile(monkeypatch, rename_and_copy)
     with pytest.raises(RuntimeError, match="was renamed while the motion was made, and 2 strips play the same"):
         bpy.ops.talkingeyes.generate()
     assert scene_hash() == meanwhile.hash
