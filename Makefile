@@ -19,7 +19,7 @@ REPRODUCTION ?= runs/reproduce
 SEEDS ?= 0 1 2
 JOBS ?= 2
 
-.PHONY: help setup demo test test-setup test-kills test-resume test-blenders lint extension standin standin-sheet starter bench \
+.PHONY: help setup demo release test test-setup test-kills test-resume test-blenders lint extension standin standin-sheet starter bench \
 	bench-heads reproduce reproduce-report clean
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make setup       the environment that both share"
 	@echo "make test-blenders   the tests that need Blender in 4.2, 4.5, 5.0 and 5.2 (Python 3.11 and 3.13)"
 	@echo "make test-setup  make the worker's environment for real, with torch"
+	@echo "make release     the same with its hash and its notes, from a clean tree whose versions agree"
 	@echo "make extension   dist/talkingeyes_blender-*.zip, to install in Blender"
 	@echo "make starter     train the shipped weights again (hours of CPU)"
 	@echo "make bench       measure generation and writing"
@@ -48,6 +49,9 @@ $(VENV)/.ready: pyproject.toml tools/system_packages.sh
 
 extension: setup
 	$(RUN) tools/build_extension.py
+
+release: setup
+	$(RUN) tools/release.py
 
 demo: extension
 	$(RUN) tools/demo.py --seed $(SEED) --out "$(OUT)" $(if $(AUDIO),--audio "$(AUDIO)") $(if $(HEAD),--head "$(HEAD)")

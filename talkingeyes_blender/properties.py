@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import bpy
 
-from . import preferences
-from .operators import jobs
+from . import preferences, take_properties
+from .operators import adjust_take, jobs
 from .rig import compat
 
 BLINK_RATES = {"PAPER": None, "CONVERSATION": 26.0, "REST": 17.0}
@@ -54,32 +54,60 @@ class SceneSettings(bpy.types.PropertyGroup):
     )
     gaze_seed: bpy.props.IntProperty(
         name="Gaze Seed",
-        description="Seed of the gaze that was sampled last",
+        description="Seed of what was resampled last",
         default=1,
         min=0,
         max=MAXIMUM_SEED,
     )
     next_gaze_seed: bpy.props.BoolProperty(
         name="Next Seed Each Time",
-        description="Resample Gaze counts the seed up by one first. Turn it off to sample the seed that is shown",
+        description="Resampling counts the seed up by one first. Turn it off to sample the seed that is shown",
         default=True,
     )
 
-    takes: bpy.props.IntProperty(
-        name="Takes",
-        description="How many takes Generate makes, with this seed and those that follow it; the first one plays. "
-        "Further takes cost a fraction of the first",
-        default=1,
-        min=1,
-        max=16,
+    resample_parts: bpy.props.EnumProperty(
+        name="Part",
+        description="What Resample draws anew",
+        items=(
+            ("GAZE", "Gaze", "Where the eyes look, under the same head"),
+            ("HEAD_GAZE", "Head and Gaze", "The turns of the head, and the gaze that goes with them"),
+            ("BLINKS", "Blinks", "When the eyes blink"),
+        ),
+        default="GAZE",
     )
+    resample_range: bpy.props.EnumProperty(
+        name="Frames",
+        description="Which frames Resample draws anew; outside of them nothing changes",
+        items=(
+            ("ALL", "Whole Take", "All frames of the take"),
+            ("PREVIEW", "Preview Range", "The frames of the timeline's preview range"),
+            ("MARKERS", "Between Markers", "From the last marker at or before the current frame up to the next one"),
+            ("FRAMES", "From, To", "The frames that are named below"),
+        ),
+        default="ALL",
+    )
+    resample_first: bpy.props.IntProperty(name="First", description="First frame that is drawn anew", default=1)
+    resample_last: bpy.props.IntProperty(name="Last", description="Last frame that is drawn anew", default=50)
+
     keep_takes: bpy.props.BoolProperty(
         name="Keep Earlier Takes",
         description="Generate adds a take and mutes the one that played. Turn it off to replace that one",
         default=True,
     )
 
-    write_face: bpy.props.BoolProperty(name="Face", description="Write the expression and the jaw", default=True)
+    reduce_keys: bpy.props.BoolProperty(
+        name="Reduce Keys of New Takes",
+        description="Give the curves that are written few keys with handles, as Reduce Keys does",
+        default=False,
+    )
+    preset: bpy.props.StringProperty(
+        name="Character", description="The preset that was chosen last", options={"HIDDEN"}
+    )
+    take: bpy.props.PointerProperty(name="Adjust Take", type=adjust_take.TakeStrengths)
+
+    write_face: bpy.props.BoolProperty(
+        name="Face", description="Write the expression and the jaw", default=True
+    )
     write_head: bpy.props.BoolProperty(name="Head", description="Write the turns of the head", default=True)
     write_gaze: bpy.props.BoolProperty(name="Gaze", description="Write the turns of the eyes", default=True)
     write_blinks: bpy.props.BoolProperty(name="Blinks", description="Write the blinks", default=True)
@@ -192,11 +220,13 @@ class JobState(bpy.types.PropertyGroup):
 def attach() -> None:
     bpy.types.Scene.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=SceneSettings)
     bpy.types.WindowManager.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=JobState)
+    take_properties.attach()
 
 
 def detach() -> None:
+    take_properties.detach()
     del bpy.types.WindowManager.talkingeyes
     del bpy.types.Scene.talkingeyes
 
 
-CLASSES = (SceneSettings, JobState)
+CLASSES = (*adjust_take.GROUPS, SceneSettings, JobState, *take_properties.CLASSES)

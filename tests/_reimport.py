@@ -10,6 +10,8 @@ import numpy as np
 from _rigs import evaluated_vertices, fresh_scene, go_to
 from mathutils.kdtree import KDTree
 
+from talkingeyes_blender.rig.points import coordinates
+
 ENDINGS = {"USD": ".usdc", "ALEMBIC": ".abc", "GLTF": ".glb", "FBX": ".fbx"}
 
 
@@ -57,23 +59,37 @@ def reimported(path: Path, format_: str, fps: tuple[int, float]) -> list[bpy.typ
     return meshes
 
 
+def marks(mesh: bpy.types.Object) -> np.ndarray:
+    """(V, K, 3) the vertices of a mesh without any key in the world, and what each key adds, by which to tell them."""
+    keys = mesh.data.shape_keys
+    if keys is None:
+        return np.array([vertex.co for vertex in mesh.data.vertices])[:, None] @ np.array(mesh.matrix_world)[:3, :3].T
+    matrix = np.array(mesh.matrix_world)
+    base = coordinates(keys.reference_key.data)
+    found = [base @ matrix[:3, :3].T + matrix[:3, 3]]
+    for key in sorted(keys.key_blocks, key=lambda key: key.name):
+        if key != keys.reference_key:
+            found.append((coordinates(key.data) - base) @ matrix[:3, :3].T)
+    return np.stack(found, 1)
+
+
 def places_of(mesh: bpy.types.Object, rest: np.ndarray) -> np.ndarray:
-    """(N,) for each vertex of an imported mesh the vertex of ``rest`` (V, 3), in the world, that it was.
+    """(N,) for each vertex of an imported mesh the vertex that it was, of an original with the ``marks`` ``rest``.
 
     glTF has a vertex of its own for each corner whose normal differs.
     """
     if len(mesh.data.vertices) == len(rest):
         return np.arange(len(rest))
-    base = np.array([point.co for point in mesh.data.shape_keys.reference_key.data])
-    matrix = np.array(mesh.matrix_world)
-    base = base @ matrix[:3, :3].T + matrix[:3, 3]
     tree = KDTree(len(rest))
-    for i, point in enumerate(rest):
+    for i, point in enumerate(rest[:, 0]):
         tree.insert(point, i)
     tree.balance()
-    found = [tree.find(point) for point in base]
-    assert max(distance for _, _, distance in found) < 1e-5
-    return np.array([i for _, i, _ in found])
+    places = []
+    for mark in marks(mesh):
+        near = [i for _, i, _ in tree.find_range(mark[0], 2e-6)]
+        assert near
+        places.append(min(near, key=lambda i: np.abs(rest[i] - mark).sum()))
+    return np.array(places)
 
 
 def largest_difference(

@@ -83,8 +83,21 @@ class ObedientGenerator:
             head_model=arkit.STANDIN,
         )
 
+    def generate_takes(self, clip, seeds, settings, progress):
+        return [self.generate(clip, seed, settings, progress) for seed in seeds]
+
     def resample_gaze(self, clip, motion, seed, settings, progress):
         return motion.replace(eyes=motion.eyes * 0 + 0.125, seed=seed)
+
+    def resample(self, clip, motion, seed, parts, frames, settings, progress):
+        """Another number in the frames of each part."""
+        names = {"face": ("expression", "jaw"), "head": ("head",), "gaze": ("eyes",), "blinks": ("blink",)}
+        first, last = frames or (0, motion.frames)
+        changes = {}
+        for name in (name for part in parts for name in names[part]):
+            changes[name] = getattr(motion, name).copy()
+            changes[name][first:last] = seed / 100
+        return motion.replace(**changes)
 
 
 def load(bundle, device):

@@ -16,13 +16,12 @@ from talkingeyes_blender.head import rotation
 from talkingeyes_blender.head.arkit import BONES, EXPRESSIONS, INDEX
 from talkingeyes_blender.head.arkit_curves import (
     ANGLES,
-    EYE_DOWN_DEGREES,
-    EYE_SIDE_DEGREES,
-    JAW_OPEN_DEGREES,
     NAMES,
     arkit_curves,
+    turns_of_curves,
     write_arkit_csv,
 )
+from talkingeyes_blender.head.arkit_values import LOOK_ASIDE_DEGREES, LOOK_DOWN_DEGREES, OPEN_DEGREES
 from talkingeyes_blender.head.face_basis import LandmarkBasis
 from talkingeyes_blender.head.flame_motion import Root, for_avatar, read_flame, write_flame, write_gaussian_avatar
 from talkingeyes_blender.head.landmarks import eye_aspect_ratio
@@ -158,10 +157,10 @@ def test_all_52_in_the_order_of_live_link():
 def test_rotations_become_their_curves():
     still = {"expression": np.zeros((4, 41)), "head": np.zeros((4, 3)), "blink": np.zeros((4, 2))}
     jaw, eyes = np.zeros((4, 3)), np.zeros((4, 6))
-    jaw[1, 0] = np.radians(JAW_OPEN_DEGREES / 2)
+    jaw[1, 0] = np.radians(OPEN_DEGREES / 2)
     jaw[2, 1] = 0.05  # to the subject's left
-    eyes[1, [0, 3]] = np.radians(EYE_DOWN_DEGREES / 3)
-    eyes[2, [1, 4]] = np.radians(EYE_SIDE_DEGREES / 5)  # both to the subject's left
+    eyes[1, [0, 3]] = np.radians(LOOK_DOWN_DEGREES / 3)
+    eyes[2, [1, 4]] = np.radians(LOOK_ASIDE_DEGREES / 5)  # both to the subject's left
     eyes[3, [0, 3]] = -0.1
     curves = dict(zip(NAMES, arkit_curves(standin_motion(4, **still, jaw=jaw, eyes=eyes)).T, strict=True))
     assert curves["jawOpen"] == pytest.approx([0, 0.5, 0, 0])
@@ -173,6 +172,17 @@ def test_rotations_become_their_curves():
     assert curves["eyeLookUpRight"][3] > 0.2 and not curves["eyeLookUpRight"][:3].any()
 
 
+def test_curves_say_what_turned():
+    motion = standin_motion(60, jaw=np.random.default_rng(0).uniform(0.0, 0.1, (60, 3)) * [2, 1, 0])
+    curves = dict(zip(NAMES, arkit_curves(motion).T, strict=True))
+    jaw, eyes = turns_of_curves(curves, 60)
+    assert np.allclose(jaw, motion.jaw, atol=1e-6)
+    for side in (slice(0, 3), slice(3, 6)):
+        told, was = (rotation.matrix_from_axis_angle(turn[:, side])[..., 2] for turn in (eyes, motion.eyes))
+        small = (np.abs(motion.eyes[:, side]) < 0.3).all(1)  # curves end at 1
+        assert small.sum() > 40 and np.allclose(told[small], was[small], atol=1e-5)
+
+
 def test_blinks_lips_and_limits():
     expression = np.zeros((2, 41))
     expression[:, INDEX["eyeBlinkLeft"]] = 0.3
@@ -182,7 +192,7 @@ def test_blinks_lips_and_limits():
     motion = standin_motion(2, expression=expression, blink=np.array([[0.2, 0.0], [0.9, 1.0]]))
     curves = dict(zip(NAMES, arkit_curves(motion).T, strict=True))
     assert curves["eyeBlinkLeft"] == pytest.approx([0.5, 1.0]) and curves["eyeBlinkRight"] == pytest.approx([0, 1])
-    assert curves["mouthClose"][1] == pytest.approx(10 / JAW_OPEN_DEGREES)  # as much as jawOpen at 10 degrees
+    assert curves["mouthClose"][1] == pytest.approx(10 / OPEN_DEGREES)  # as much as jawOpen at 10 degrees
     assert curves["mouthPucker"][1] == 1 and curves["cheekPuff"][1] == 0
     with pytest.raises(TalkingEyesError, match="not to ARKit's"):
         arkit_curves(motion.replace(head_model="flame-100-0123456789ab"))

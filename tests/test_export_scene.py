@@ -12,7 +12,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 from _heads import tiny_head  # noqa: E402
-from _reimport import ENDINGS, largest_difference, places_of, played_vertices, reimported, step_of, world_vertices  # noqa: E402
+from _reimport import ENDINGS, largest_difference, marks, played_vertices, reimported, step_of, world_vertices  # noqa: E402
 from _rigs import fresh_scene, go_to, random_motion  # noqa: E402
 from _scene import scene_hash  # noqa: E402
 from mathutils import Matrix  # noqa: E402
@@ -67,7 +67,8 @@ def lively(head, frames: int = 20) -> Motion:
 @pytest.fixture
 def rig(scene, head):
     rig = build_head(bpy.context, head, "Ann")
-    write_take(rig, lively(head), scene=scene, start_frame=11.4, name="Hello")
+    write_take(rig, random_motion(head, 10), scene=scene, start_frame=11.4, name="Another")
+    write_take(rig, lively(head), scene=scene, start_frame=11.4, name="Hello", keep_previous=True)
     return rig
 
 
@@ -98,8 +99,7 @@ def test_what_comes_back_moves_as_before(scene, rig, tmp_path, format_):
     wanted, of_teeth = (played_vertices(scene, mesh, frames) for mesh in (rig.mesh, teeth))
     assert np.ptp(of_teeth, axis=0).max() > 0.003
     bpy.context.view_layer.update()
-    matrix = np.array(rig.mesh.matrix_world)
-    rest = np.array([v.co for v in rig.mesh.data.vertices]) @ matrix[:3, :3].T + matrix[:3, 3]
+    rest = marks(rig.mesh)
     scene.frame_set(3)
     before = scene_hash()
     export_scene.export_scene(bpy.context, rig, path, format_, frames, "Hello")
@@ -135,7 +135,6 @@ def test_what_comes_back_moves_as_before(scene, rig, tmp_path, format_):
     skin.data.shape_keys.key_blocks["Exp2"].value = 1.0
     bpy.context.view_layer.update()
     assert np.abs(world_vertices(skin) - still).max() > 0.001
-    assert len(places_of(skin, rest)) == len(skin.data.vertices)
 
 
 def test_what_was_edited_by_hand_is_exported(scene, rig, tmp_path):
@@ -151,7 +150,7 @@ def test_what_was_edited_by_hand_is_exported(scene, rig, tmp_path):
     rig.armature.hide_viewport = True
     rig.mesh.hide_set(True)
     frames, _ = times(scene, take_of(rig), "TAKE", "SCENE")
-    rest = np.array([v.co for v in rig.mesh.data.vertices])
+    rest = marks(rig.mesh)
     rig.mesh.hide_set(False)
     rig.armature.hide_viewport = False
     wanted = played_vertices(scene, rig.mesh, frames)

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 from _bundles import tiny_bundle
+from _heads import tiny_head, write_head
 
 from talkingeyes_blender.head import arkit
+from talkingeyes_blender.head.flame_motion import read_flame
 from talkingeyes_blender.inference.__main__ import main
 from talkingeyes_blender.motion import Motion
 
@@ -154,3 +156,27 @@ def test_bad_usage(capsys):
             main(arguments)
         assert stopped.value.code == 2
     capsys.readouterr()
+
+
+def test_further_files(sounds, weights, tmp_path, capsys):
+    head = write_head(tmp_path / "head.npz", tiny_head())
+    options = ["--out", tmp_path / "out", "--weights", weights, "--device", "cpu", "--takes", 2]
+    formats = ["--also", "flame", "gaussian-avatar", "arkit-csv", "live-link-csv"]
+    code, errors = run(capsys, sounds / "one.wav", *options, *formats)
+    assert code == 1 and "Name the FLAME file that it was made with (--flame)." in errors
+    assert not (tmp_path / "out").exists()
+    code, errors = run(capsys, sounds / "one.wav", *options, *formats, "--flame", head)
+    assert code == 0, errors
+    endings = (".npz", ".flame.npz", ".avatar.npz", ".arkit.csv", ".live-link.csv")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"{name}{ending}" for name in ("one", "one.take2") for ending in endings
+    }
+    motion = Motion.load(tmp_path / "out" / "one.npz")
+    flame, _, _ = read_flame(tmp_path / "out" / "one.flame.npz")
+    assert flame.head_model == tiny_head().identity and np.array_equal(flame.jaw, motion.jaw)
+    assert len((tmp_path / "out" / "one.arkit.csv").read_text().splitlines()) == motion.frames + 1
+    (tmp_path / "out" / "one.arkit.csv").unlink()
+    assert run(capsys, sounds / "one.wav", *options, *formats, "--flame", head, "--resume")[0] == 0
+    assert (tmp_path / "out" / "one.arkit.csv").is_file()
+    code, errors = run(capsys, sounds / "one.wav", *options, "--also", "flame", "--flame", tmp_path / "gone.pkl")
+    assert code == 1 and "gone.pkl could not be read" in errors and "Traceback" not in errors

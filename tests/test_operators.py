@@ -551,21 +551,3 @@ def test_takes_are_kept_chosen_and_removed(ready):
     assert len(takes(rig)) == 1, "replaced"
     assert bpy.ops.talkingeyes.remove_take(take=takes(rig)[0].id) == {"FINISHED"}
     assert not takes(rig) and not bpy.data.actions
-
-
-def test_several_takes_in_one_job(ready):
-    settings = bpy.context.scene.talkingeyes
-    settings.seed, settings.takes, settings.keep_takes = 11, 3, False
-    assert bpy.ops.talkingeyes.generate() == {"FINISHED"}
-    rig = subject.head_of(bpy.context)
-    made = takes(rig)
-    assert [take.seed for take in made] == [13, 12, 11] and [take.active for take in made] == [False, False, True]
-    assert "3 takes" in jobs.note().text
-    eyes = {take.seed: memory.recall(take).eyes for take in made}
-    assert not np.array_equal(eyes[11], eyes[12]) and not np.array_equal(eyes[12], eyes[13])
-    # One take of the same seed alone is the same motion; it takes the place of the one that played.
-    settings.seed, settings.takes = 12, 1
-    assert bpy.ops.talkingeyes.generate() == {"FINISHED"}
-    made = takes(rig)
-    assert [take.seed for take in made] == [13, 12, 12]
-    assert np.allclose(memory.recall(made[-1]).eyes, eyes[12], atol=1e-4)

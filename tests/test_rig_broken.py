@@ -168,12 +168,12 @@ FAULTS = [
     (
         an_armature_without_jaw,
         "The armature 'Foreign Rig' has no jaw bone (its bones: root, neck, left_eye, right_eye).",
-        "Name the bone that opens the mouth 'jaw', or select the head's own armature.",
+        "Name the bone that opens the mouth 'jaw' or choose it under Rig Mapping, or select the head's own armature.",
     ),
     (
         an_armature_without_bones,
         "The armature 'Empty Rig' has no jaw bone (its bones: none).",
-        "Name the bone that opens the mouth 'jaw', or select the head's own armature.",
+        "Name the bone that opens the mouth 'jaw' or choose it under Rig Mapping, or select the head's own armature.",
     ),
     (
         a_chosen_bone_that_is_gone,

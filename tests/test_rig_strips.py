@@ -197,22 +197,3 @@ def test_a_strip_that_is_gone_is_told(scene, sound):
     with pytest.raises(TalkingEyesError, match="no sound strip 'talk' any more") as caught:
         strips.find_sound(scene, "talk")
     assert "clicks" in caught.value.hint
-
-
-@needs_audio
-def test_retimed_strips_are_refused(scene, sound):
-    strip = strips.add_sound(scene, sound, 10)
-    if not hasattr(strip, "retiming_keys"):
-        pytest.skip("this Blender does not tell of retiming")
-    window = bpy.context.window_manager.windows[0]
-    area = window.screen.areas[0]
-    area.type = "SEQUENCE_EDITOR"
-    if hasattr(window.workspace, "sequencer_scene"):
-        window.workspace.sequencer_scene = scene
-    region = next(r for r in area.regions if r.type == "WINDOW")
-    strip.select = True
-    scene.sequence_editor.active_strip = strip
-    with bpy.context.temp_override(window=window, area=area, region=region):
-        bpy.ops.sequencer.retiming_key_add(timeline_frame=20)
-    with pytest.raises(TalkingEyesError, match="is retimed"):
-        strips.timing(scene, strip)

@@ -5,13 +5,25 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
 from ..errors import TalkingEyesError
 from ..motion import Motion
 from . import rotation
-from .arkit import INDEX, MOUTH_CLOSE_JAW_DEGREES, STANDIN
+from .arkit import INDEX, STANDIN
+from .arkit_values import (
+    ASIDE_DEGREES,
+    BLINKS,
+    LOOK_ASIDE_DEGREES,
+    LOOK_DOWN_DEGREES,
+    LOOK_UP_DEGREES,
+    OPEN_DEGREES,
+    expression_values,
+    jaw_values,
+    look_values,
+)
 from .writing import written_whole
 
 _SIDES = ("Left", "Right")
@@ -32,12 +44,6 @@ ANGLES = tuple(f"{part}{angle}" for part in ("head", "leftEye", "rightEye") for 
 """The nine angles that follow them there, radians: yaw to the subject's left, pitch down, roll to the right
 shoulder."""
 
-JAW_OPEN_DEGREES = 25.0
-"""Turn of the jaw that is jawOpen 1."""
-JAW_SIDE_DEGREES = 10.0
-EYE_SIDE_DEGREES, EYE_DOWN_DEGREES, EYE_UP_DEGREES = 35.0, 30.0, 25.0
-"""Turns of an eye that are eyeLookIn or eyeLookOut, eyeLookDown and eyeLookUp 1."""
-
 LAYOUTS = ("seconds", "live-link")
 """'seconds': a column 'time', then ARKit's names. 'live-link': as the app's recordings, with time codes."""
 
@@ -53,24 +59,33 @@ def arkit_curves(motion: Motion) -> np.ndarray:
             f"The motion's expressions belong to the head model '{motion.head_model or 'unknown'}', not to ARKit's.",
             "Carry them over to the stand-in first.",
         )
-    values = np.zeros((motion.frames, len(NAMES)))
-    place = {name: i for i, name in enumerate(NAMES)}
-    for name, column in INDEX.items():
-        values[:, place[name]] = motion.expression[:, column]
-    values[:, place["mouthClose"]] *= MOUTH_CLOSE_JAW_DEGREES / JAW_OPEN_DEGREES
-    jaw = np.degrees(motion.jaw.astype(np.float64))
-    values[:, place["jawOpen"]] = jaw[:, 0] / JAW_OPEN_DEGREES
-    values[:, place["jawLeft"]] = jaw[:, 1] / JAW_SIDE_DEGREES
-    values[:, place["jawRight"]] = -jaw[:, 1] / JAW_SIDE_DEGREES
-    for side, name in enumerate(_SIDES):
-        values[:, place[f"eyeBlink{name}"]] += motion.blink[:, side]
-        yaw, pitch, _ = np.degrees(_angles(motion.eyes[:, 3 * side : 3 * side + 3])).T
-        outwards = yaw if name == "Left" else -yaw
-        values[:, place[f"eyeLookOut{name}"]] = outwards / EYE_SIDE_DEGREES
-        values[:, place[f"eyeLookIn{name}"]] = -outwards / EYE_SIDE_DEGREES
-        values[:, place[f"eyeLookDown{name}"]] = pitch / EYE_DOWN_DEGREES
-        values[:, place[f"eyeLookUp{name}"]] = -pitch / EYE_UP_DEGREES
-    return np.clip(values, 0, 1)
+    values = {
+        **expression_values(motion.expression.astype(np.float64)),
+        **jaw_values(motion.jaw.astype(np.float64)),
+        **look_values(motion.eyes.astype(np.float64)),
+    }
+    for name, blink in zip(BLINKS, motion.blink.T, strict=True):
+        values[name] = np.clip(motion.expression[:, INDEX[name]].astype(np.float64) + blink, 0, 1)
+    return np.stack([values[name] for name in NAMES], 1)
+
+
+def turns_of_curves(values: Mapping[str, np.ndarray], frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """(jaw (T, 3), eyes (T, 6)) that jawOpen, ... and eyeLook... (T,) stand for; 0 for those that are not given."""
+
+    def of(name: str) -> np.ndarray:
+        return np.asarray(values.get(name, np.zeros(frames)), np.float64)
+
+    jaw = np.zeros((frames, 3))
+    jaw[:, 0] = np.radians(OPEN_DEGREES * of("jawOpen"))
+    jaw[:, 1] = np.radians(ASIDE_DEGREES * (of("jawLeft") - of("jawRight")))
+    eyes = []
+    for side, outwards in (("Left", 1.0), ("Right", -1.0)):
+        yaw, pitch = np.zeros((2, frames, 3))
+        yaw[:, 1] = np.radians(LOOK_ASIDE_DEGREES * outwards * (of(f"eyeLookOut{side}") - of(f"eyeLookIn{side}")))
+        down, up = LOOK_DOWN_DEGREES * of(f"eyeLookDown{side}"), LOOK_UP_DEGREES * of(f"eyeLookUp{side}")
+        pitch[:, 0] = np.radians(down - up)
+        eyes.append(rotation.compose(yaw, pitch))
+    return jaw, np.concatenate(eyes, 1)
 
 
 def write_arkit_csv(path: str | os.PathLike, motion: Motion, layout: str = "seconds") -> None:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..errors import TalkingEyesError
 from .audio import read_audio
+from .export import Exporter, add_options
 from .generator import DEVICES, GenerationSettings, Generator
 from .settings import GAZE_MODES
 
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--gaze", choices=GAZE_MODES, help="sample codes (new gaze for each seed), or the paper's argmin")
     out.add_argument("--temperature", type=float, help="of sampled codes: below 1 calmer, above 1 more varied")
     out.add_argument("--top-k", type=int, metavar="N", help="sample among the N likeliest codes; 0 for all")
+    add_options(out)
     return out
 
 
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = GenerationSettings(options.blink_rate, options.gaze, options.temperature, options.top_k)
+        exporter = Exporter(options.also, options.flame, options.avatar)
         _make_folder(options.out)
         sounds = find_sounds(options.audio)
         number, processes, device = share(options.device)
@@ -61,11 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TalkingEyesError as error:
         print(error, file=sys.stderr)
         return 1
-    plans, failed = _plans(sounds, options.out, options.takes)
+    plans, failed = _plans(sounds, options.out, options.takes, exporter)
     # Dealt out before what is done is left out: each process must come to the same dealing at any time.
     mine = plans[number::processes]
     if options.resume:
-        mine = [plan for plan in mine if not all(target.is_file() for target in plan[1])]
+        mine = [plan for plan in mine if not all(target.is_file() for target in _all_targets(plan[1], exporter))]
     if number == 0:
         for fault in failed:
             tqdm.write(fault, file=sys.stderr)
@@ -73,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for done, (path, targets) in enumerate(mine):
             try:
                 targets[0].parent.mkdir(parents=True, exist_ok=True)
-                _one_file(generator, path, targets, options.seed, settings, bar, done)
+                _one_file(generator, path, targets, options.seed, settings, bar, done, exporter)
             except (TalkingEyesError, OSError) as error:
                 failed.append(str(error))
                 tqdm.write(str(error), file=sys.stderr)
@@ -115,16 +118,18 @@ def share(device: str) -> tuple[int, int, str]:
 
 
 def _plans(
-    sounds: Sequence[tuple[Path, Path]], folder: Path, takes: int
+    sounds: Sequence[tuple[Path, Path]], folder: Path, takes: int, exporter: Exporter
 ) -> tuple[list[tuple[Path, list[Path]]], list[str]]:
     """Each sound with the files that its takes go to; and what is wrong with the sounds that are left out."""
     plans, faults, taken = [], [], set()
     for path, place in sounds:
         targets = [_target(folder / place, take) for take in range(1, takes + 1)]
-        if not taken.isdisjoint(targets):
-            faults.append(f"The motion of {path} would replace that of an earlier file of this name. Rename the sound.")
+        if not taken.isdisjoint(_all_targets(targets, exporter)):
+            faults.append(
+                f"The motion of {path} would replace that of an earlier file of this name. Rename the sound."
+            )
             continue
-        taken.update(targets)
+        taken.update(_all_targets(targets, exporter))
         plans.append((path, targets))
     return plans, faults
 
@@ -137,6 +142,7 @@ def _one_file(
     settings: GenerationSettings,
     bar: tqdm,
     number: int,
+    exporter: Exporter,
 ) -> None:
     """Write one motion a target; those of a file are all made before the first is written."""
     motions = generator.generate_takes(
@@ -147,6 +153,12 @@ def _one_file(
     )
     for motion, target in zip(motions, targets, strict=True):
         motion.save(target)
+        exporter.write(motion, target)
+
+
+def _all_targets(targets: Sequence[Path], exporter: Exporter) -> list[Path]:
+    """Motions, and what goes beside them."""
+    return [path for target in targets for path in (target, *exporter.targets(target))]
 
 
 def _target(place: Path, take: int) -> Path:

@@ -203,6 +203,26 @@ class GazeSteps:
         self._query, self._code = decoder.start.detach().expand(batch, -1), None
 
     @torch.inference_mode()
+    def follow(self, speech: Tensor, head: Tensor, first: int, eyes: Tensor, codes: Tensor) -> Tensor:
+        """Take ``eyes`` (B, n, 6), whose ``codes`` (B, n) are given, as the next frames; else as ``__call__``.
+
+        Returns what the codes make of the last of them, (B, 6).
+        """
+        self._steps.remember(self._decoder.memory(speech, head))
+        for t in range(eyes.shape[1]):
+            self._steps(self._query, first + t)
+            self._code = codes[:, t]
+            rebuilt = self._decode(self._code)
+            self._ask(eyes[:, t])
+        return rebuilt
+
+    def _ask(self, frame: Tensor) -> None:
+        """Make the query for the frame that follows ``frame`` (B, 6)."""
+        self._query = self._embed_eyes(frame / self._decoder.eyes_scale)
+        if self._by_code is not None:
+            self._query = self._query + F.embedding(self._code, self._by_code)
+
+    @torch.inference_mode()
     def __call__(self, speech: Tensor, head: Tensor, first: int, count: int) -> Tensor:
         """(B, count, 6) for frames ``first`` and on of a stretch of speech (B, n, S) and head (B, n, 3)."""
         decoder = self._decoder
@@ -219,9 +239,7 @@ class GazeSteps:
             else:
                 self._code = self._sampler(decoder.likelihood(distances, self._jump(hidden) if self._jump else None))
             out[:, t] = frame = self._decode(self._code)
-            self._query = self._embed_eyes(frame / decoder.eyes_scale)
-            if self._by_code is not None:
-                self._query = self._query + F.embedding(self._code, self._by_code)
+            self._ask(frame)
         return out
 
 

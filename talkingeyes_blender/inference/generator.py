@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import TalkingEyesError
 from ..motion import FPS, Motion
+from . import resampling
 from .audio import AudioClip
 from .blinks import make_blinks
 from .bundle import load_bundle
@@ -143,7 +144,7 @@ class Generator:
         settings: GenerationSettings = GenerationSettings(),
         progress: Progress | None = None,
     ) -> Motion:
-        """The motion with new eyes that suit its head and the clip; all else, its seed too, is kept.
+        """The motion with new eyes that suit its head and the clip; ``resample`` of the gaze for all frames.
 
         Codes are sampled even where the settings say 'argmin', which under a kept head could only repeat itself. The
         seed that made a motion gives back its eyes.
@@ -151,18 +152,104 @@ class Generator:
         Raises:
             TalkingEyesError: the motion was not made for a clip of this length.
         """
+        return self.resample(clip, motion, seed, ("gaze",), None, settings, progress)
+
+    def resample(
+        self,
+        clip: AudioClip,
+        motion: Motion,
+        seed: int,
+        parts: Collection[str] = ("gaze",),
+        frames: Sequence[int] | None = None,
+        settings: GenerationSettings = GenerationSettings(),
+        progress: Progress | None = None,
+    ) -> Motion:
+        """The motion with ``parts`` (of ``resampling.PARTS``) drawn anew by ``seed``; all else, its own seed too, kept.
+
+        Args:
+            frames: first frame and the one behind the last, None for all. New frames are joined to the kept ones
+                without a jump (``resampling``), and these stay as they are to the bit.
+
+        Without ``frames``, the seed that made a motion gives back its parts. Where the head is drawn and the gaze is
+        not, the eyes stay as they are, and look elsewhere with the head.
+
+        Raises:
+            TalkingEyesError: the motion was not made for a clip of this length, or the parts or frames are none.
+        """
         if motion.frames != clip.frames or motion.fps != FPS:
             raise TalkingEyesError(
                 f"The motion has {motion.frames} frames at {motion.fps:g} a second, "
                 f"the sound {clip.frames} at {FPS:g}.",
                 "Choose the sound, and the trim, that the motion was generated from.",
             )
-        settings = dataclasses.replace(settings.with_defaults(self.bundle.generation), gaze="sample")
-        streams = Streams(seed)
-        phases = _Phases(progress, self._cost_of_speech(clip, face=False) + _cost_of_gaze(1))
-        heard = self._hear(clip, phases)
+        parts = resampling.checked_parts(parts, frames)
+        first, last = resampling.checked_range(frames, motion.frames)
+        settings = settings.with_defaults(self.bundle.generation)
+        if "head" not in parts:
+            settings = dataclasses.replace(settings, gaze="sample")
+        choice = resampling.CANDIDATES if last < clip.frames and settings.gaze == "sample" else 1
+        costs = {
+            "head": _COSTS["head"] * resampling.CANDIDATES,
+            "gaze": _cost_of_gaze(choice)
+            * resampling.frames_to_draw(self.bundle.gaze_decoder, first, last)
+            / clip.frames,
+        }
+        cost = self._cost_of_speech(clip, face="face" in parts) if parts != {"blinks"} else 1e-9
+        phases = _Phases(progress, cost + sum(costs[part] for part in parts if part in costs))
+        draws = [Streams(seed, number) for number in range(resampling.CANDIDATES)]
+        heard = self._hear(clip, phases) if parts != {"blinks"} else None
+        made = motion
+        if "blinks" in parts:
+            drawn = make_blinks(clip.frames, draws[0].blinks(), settings.blink_rate)
+            made = made.replace(blink=resampling.join_blinks(motion.blink, drawn, first, last))
+        if "face" in parts:
+            self._make_face(clip, heard, phases)
+            face = {"expression": heard.face[:, :-3], "jaw": heard.face[:, -3:]}
+            made = made.replace(**face, head_model=self.bundle.head_model)
+        if "head" in parts:
+            with phases.phase("Moving the head", costs["head"], clip.frames) as tick:
+                made = made.replace(head=self._head_anew(heard, motion.head, draws, first, last, tick))
+        if "gaze" in parts:
+            eyes = self._gaze_anew(heard, made, draws[:choice], first, last, settings, phases, costs["gaze"])
+            made = made.replace(eyes=resampling.join_gaze(motion, eyes, made, first))
+        return made.checked()
+
+    def _gaze_anew(
+        self,
+        heard: _Heard,
+        motion: Motion,
+        draws: list[Streams],
+        first: int,
+        last: int,
+        settings: GenerationSettings,
+        phases: _Phases,
+        cost: float,
+    ) -> np.ndarray:
+        """Eyes (K, last - first, 6) for a motion whose head and earlier eyes stay."""
+        sampler, bundle = None, self.bundle
+        if settings.gaze == "sample":
+            sampler = CodeSampler([streams.gaze() for streams in draws], settings.temperature, settings.top_k)
         head = torch.from_numpy(motion.head)[None].to(self.device)
-        return motion.replace(eyes=self._gaze(heard, head, [streams], settings, phases)[0]).checked()
+        frames = resampling.frames_to_draw(bundle.gaze_decoder, first, last)
+        with phases.phase("Moving the eyes", cost, frames) as tick, _one_thread(self.device):
+            drawn = resampling.draw_gaze(
+                bundle.gaze_decoder, bundle.gaze_vqvae, heard.gaze_features, head, motion.eyes, first, last, sampler,
+                len(draws), _BLOCK, tick,
+            )  # fmt: skip
+        return resampling.fixate(drawn, motion.head, motion.eyes, first, settings.fixate)
+
+    def _head_anew(
+        self, heard: _Heard, kept: np.ndarray, draws: list[Streams], first: int, last: int, tick: Callable[[int], None]
+    ) -> np.ndarray:
+        """Head (T, 3) with other frames from ``first`` up to ``last``."""
+        vae = self.bundle.head_vae
+        if (first, last) == (0, len(kept)):
+            return _array(vae.generate(heard.gaze_features, draws[0].head(), tick))[0]
+        margin = vae.config.overlap
+        low, high = max(0, first - margin), min(len(kept), last + margin)
+        speech = heard.gaze_features[:, low:high].expand(len(draws), -1, -1)
+        drawn = _array(vae.generate(speech, [streams.head() for streams in draws], tick))
+        return resampling.join_head(kept, drawn[:, first - low : last - low], first, last)
 
     def stream(
         self,
@@ -278,11 +365,14 @@ class _Heard:
 class Streams:
     """Independent sources of chance from one seed, so that another seed for one of them leaves the others alone."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, candidate: int = 0) -> None:
+        """``candidate``: the first, or another choice from the same seed."""
         self.seed = int(seed)
         if not -(2**63) <= self.seed < 2**63:
             raise TalkingEyesError(f"The seed {seed} is too large.", "It must fit into 64 bits.")
-        self._head, self._gaze, self._blinks = np.random.SeedSequence(self.seed % 2**64).spawn(3)
+        self._head, self._gaze, self._blinks = np.random.SeedSequence(
+            self.seed % 2**64, spawn_key=(2 + candidate,) if candidate else ()
+        ).spawn(3)
 
     def head(self) -> torch.Generator:
         return torch.Generator().manual_seed(_number(self._head))

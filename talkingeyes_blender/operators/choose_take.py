@@ -20,7 +20,7 @@ class ChooseTake(jobs.Explained, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return jobs.why_busy() or subject.why_no_take(context)
+        return jobs.why_busy() or subject.why_no_takes(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         from ..rig.takes import choose_take, refuse_tweak_mode
@@ -28,7 +28,9 @@ class ChooseTake(jobs.Explained, bpy.types.Operator):
         try:
             rig = subject.head_of(context)
             refuse_tweak_mode(rig)
-            choose_take(rig, subject.take_named(rig, self.take))
+            take = subject.take_named(rig, self.take)
+            choose_take(rig, take)
+            context.scene.talkingeyes_takes.selected = take.id
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -6,15 +6,17 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
-from . import jobs, subject
+from . import asking, jobs, subject
 
 
-class ClearTakes(jobs.Explained, bpy.types.Operator):
-    """Remove the motion that TalkingEyes wrote to the head; other animation stays"""
+class ClearTakes(asking.AsksAboutEdits, jobs.Explained, bpy.types.Operator):
+    """Remove the motion that TalkingEyes wrote to the head; other animation stays. Asks first about edits by hand"""
 
     bl_idname = "talkingeyes.clear"
     bl_label = "Clear"
     bl_options = {"REGISTER", "UNDO"}
+    keep_text = "Remove the Others, Keep It Muted"
+    lose_text = "Remove All with the Edits"
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
@@ -26,16 +28,35 @@ class ClearTakes(jobs.Explained, bpy.types.Operator):
             return error.message
         return jobs.why_busy() or (None if takes(rig) else f"'{rig.name}' has no take.")
 
+    def would_lose(self, context: bpy.types.Context) -> str:
+        from ..rig.hand_edits import edited, why_ask
+        from ..rig.takes import takes
+
+        try:
+            rig = subject.head_of(context)
+        except TalkingEyesError:
+            return ""  # execute says it
+        touched = [take for take in takes(rig) if edited(rig, take)]
+        if len(touched) > 1:
+            return f"{len(touched)} takes of '{rig.name}' may have been edited by hand."
+        return why_ask(rig, touched[0]) if touched else ""
+
     def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..rig.take_list import clear_but_edited
         from ..rig.takes import clear
 
         try:
             rig = subject.head_of(context)
-            count = clear(rig)
+            danger = self.would_lose(context) if self.edited != "LOSE" else ""
+            count, kept = clear_but_edited(rig) if danger else (clear(rig), 0)
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"{count} take{'s were' if count > 1 else ' was'} removed from '{rig.name}'.")
+        said = f"{count} take{' was' if count == 1 else 's were'} removed from '{rig.name}'."
+        if kept:
+            self.report({"WARNING"}, f"{said} {danger} What was edited was kept, muted.")
+        else:
+            self.report({"INFO"}, said)
         return {"FINISHED"}
 
 

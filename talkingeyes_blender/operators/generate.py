@@ -10,27 +10,44 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import jobs, memory, same_strip, subject
+from . import asking, jobs, memory, reduce_keys, replacing, same_strip, subject
 
 if TYPE_CHECKING:
     from ..motion import Motion
     from ..rig.channels import Parts, Strengths
     from ..rig.head_rig import HeadRig
+    from ..rig.strip_times import Placement
     from ..rig.takes import Take
     from ..worker.client import Task
 
 
-class Generate(jobs.JobOperator, bpy.types.Operator):
+class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
     """Make the head speak: face, head, gaze and blinks from the sound strip"""
 
     bl_idname = "talkingeyes.generate"
     bl_label = "Generate"
+    lose_text = "Replace It with the Edits"
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if not context.scene.talkingeyes.parts:
             return "No part is switched on."
         return super().disabled_reason(context) or subject.why_no_strip(context) or subject.why_no_head(context)
+
+    def would_lose(self, context: bpy.types.Context) -> str:
+        from ..rig.hand_edits import edited, why_ask
+        from ..rig.strips import timing
+
+        scene = context.scene
+        try:
+            rig, heard = subject.head_of(context), timing(scene, subject.strip_of(context))
+        except TalkingEyesError:
+            return ""  # plan says it
+        end = heard.start_frame + heard.duration * scene.render.fps / scene.render.fps_base
+        for take in subject.takes_of(context) if not scene.talkingeyes.keep_takes else ():
+            if take.active and take.start < end and heard.start_frame < take.end and edited(rig, take):
+                return why_ask(rig, take)
+        return ""
 
     def plan(self, context: bpy.types.Context) -> GeneratePlan:
         from ..rig.strips import timing
@@ -47,10 +64,16 @@ class Generate(jobs.JobOperator, bpy.types.Operator):
             duration=heard.duration,
             device=settings.chosen_device(context),
             bundle=preferences.read(context).weights,
-            takes=settings.takes,
             settings=settings.generation(),
         )
-        return GeneratePlan(task, scene.session_uid, (rig.mesh or rig.armature).session_uid, strip.name, settings.parts)
+        head_uid = (rig.mesh or rig.armature).session_uid
+        lose = self.edited == "LOSE"
+        locked = replacing.locked_take(scene, rig, heard) if isinstance(self, Generate) else None
+        if locked is not None:
+            task = dataclasses.replace(task, **replacing.around(locked, settings.parts))
+        return GeneratePlan(
+            task, scene.session_uid, head_uid, strip.name, settings.parts, lose, locked and locked.id
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,32 +85,76 @@ class GeneratePlan:
     head_uid: int
     strip: str
     strengths: dict[str, float]
+    replace_edited: bool = False
+    locked: str | None = None
+    """Id of the take whose locked parts stay, and whose others are made anew."""
 
-    def apply(self, context: bpy.types.Context, motion: Motion, *more: Motion) -> str:
-        from ..rig.channels import Parts, Strengths
+    def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        scene, rig, heard = self.destination()
+        if self.locked is not None:
+            take = replacing.write_around(rig, self.locked, self.task, motion, self.strengths, self.replace_edited)
+            scene.talkingeyes.gaze_seed = self.task.seed
+            return f"The parts of '{take.name}' that are not locked were made anew."
+        take = self.write(scene, rig, heard, motion, scene.talkingeyes.keep_takes)
+        return self.finish(scene, rig, motion, take.warnings, f"{motion.duration:.1f} s of motion were written")
+
+    def destination(self) -> tuple[bpy.types.Scene, HeadRig, Placement]:
+        """What the names and uids mean by now; raise TalkingEyesError where they mean nothing or something else."""
         from ..rig.find import find_rig
-        from ..rig.retarget import report_for_rig
+        from ..rig.strip_times import placement
 
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
         head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
         if head.name not in scene.objects:
             raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
-        strip, heard = same_strip.find(scene, self.strip, self.task)
-        rig = find_rig(head)
-        take = write_takes(
-            scene,
+        strip, _ = same_strip.find(scene, self.strip, self.task)
+        return scene, find_rig(head), placement(scene, strip)
+
+    def write(
+        self, scene: bpy.types.Scene, rig: HeadRig, heard: Placement, motion: Motion, keep_previous: bool
+    ) -> Take:
+        from ..rig.channels import Parts, Strengths
+        from ..rig.curves import write_take
+        from ..rig.retarget import motion_for_rig
+        from ..rig.spoken import record
+        from ..rig.take_records import weights_in
+
+        strip, _ = same_strip.find(scene, self.strip, self.task)
+
+        take = write_take(
             rig,
-            [motion, *more],
+            motion_for_rig(rig, motion),
+            scene=scene,
             start_frame=heard.start_frame,
             parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
             strengths=Strengths(**self.strengths),
-            settings={"strip": strip.name, "start": heard.offset, "duration": heard.duration, **self.task.settings},
+            seed=motion.seed,
+            keep_previous=keep_previous,
+            replace_edited=self.replace_edited,
+            settings={
+                "strip": strip.name,
+                "start": heard.offset,
+                "duration": heard.duration,
+                **record(scene, [strip], heard.start),
+                **self.task.settings,
+            },
+            weights=weights_in(self.task.bundle),
         )
+        memory.remember(take, motion)
+        fewer = reduce_keys.reduce_new(scene, rig, take)
+        return dataclasses.replace(take, warnings=(*fewer, *take.warnings))
+
+    def finish(self, scene: bpy.types.Scene, rig: HeadRig, motion: Motion, warnings: tuple[str, ...], said: str) -> str:
+        from ..rig.retarget import report_for_rig
+        from ..rig.strip_times import why_muted
+
+        scene.talkingeyes.gaze_seed = motion.seed
+        scene.talkingeyes_takes.selected = ""
+        scene.sync_mode = "AUDIO_SYNC"
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
-        written = f"{motion.duration:.1f} s of motion were written to '{rig.name}'"
-        written += f" as {1 + len(more)} takes." if more else "."
-        return " ".join((written, *take.warnings, *cannot))
+        muted = why_muted(scene, same_strip.find(scene, self.strip, self.task)[0])
+        return " ".join((f"{said} to '{rig.name}'.", *warnings, *cannot, *([muted] if muted else [])))
 
 
 def write_takes(

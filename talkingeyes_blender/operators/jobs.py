@@ -52,8 +52,11 @@ class Plan(Protocol):
 
     task: Task
 
-    def apply(self, context: bpy.types.Context, motion: Motion, *more: Motion) -> str:
-        """Write the motion and return a sentence for the user; raise TalkingEyesError before anything is changed."""
+    def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        """Write the motion (of a task with ``seeds``, the list of them) and return a sentence for the user.
+
+        Raises TalkingEyesError before anything is changed.
+        """
         ...
 
 
@@ -265,7 +268,8 @@ class JobOperator(Explained):
                 return self._refuse(self._job.error, "talkingeyes.retry_on_cpu")
             return self._refuse(self._job.error)
         try:
-            said = self._plan.apply(context, self._job.motion, *self._job.more)
+            several = bool(self._plan.task.seeds)
+            said = self._plan.apply(context, self._job.motions if several else self._job.motion)
         except TalkingEyesError as error:
             return self._refuse(error)
         except Exception as error:  # a fault of ours or of Blender's: the animator must hear of it in words

@@ -99,6 +99,30 @@ def why_no_take(context: bpy.types.Context) -> str | None:
     return None
 
 
+def why_no_takes(context: bpy.types.Context) -> str | None:
+    """Return why the head has no take at all, muted ones counted."""
+    try:
+        rig = head_of(context)
+    except TalkingEyesError as error:
+        return error.message
+    return None if takes_of(context) else f"'{rig.name}' has no take yet."
+
+
+def selected_take(context: bpy.types.Context) -> Take:
+    """Return the take that is selected in the list, else the one that plays, else the newest.
+
+    Raises TalkingEyesError if there is none.
+    """
+    there = takes_of(context)
+    chosen = context.scene.talkingeyes_takes.selected
+    for take in there:
+        if take.id == chosen:
+            return take
+    if there and not any(take.active for take in there):
+        return there[-1]
+    return take_of(context)
+
+
 def strip_of(context: bpy.types.Context) -> bpy.types.Strip:
     """Return the chosen sound strip, or the only one where none is chosen; raise TalkingEyesError if there is none."""
     from ..rig.strips import find_sound, list_sounds

@@ -3,6 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from . import export, preferences, sidebar
+from . import export, layers, preferences, presets, resample, sequencer, sidebar
 
-CLASSES = (*preferences.CLASSES, *sidebar.CLASSES, *export.CLASSES)
+CLASSES = (
+    *preferences.CLASSES,
+    *sidebar.CLASSES,
+    *resample.CLASSES,
+    *layers.CLASSES,
+    *presets.CLASSES,
+    *export.CLASSES,
+    *sequencer.CLASSES,
+)

@@ -9,7 +9,9 @@ from ..operators import kept, subject
 from ..operators.fit_playback import fits
 from ..operators.generate import Generate
 from ..operators.recover import words
+from .presets import draw_characters
 from .set_up import draw_first_run
+from .takes import CLASSES as TAKES
 from .text import lines
 
 
@@ -36,35 +38,13 @@ class SpeechPanel(Tab, bpy.types.Panel):
             _note(layout, context)
 
 
-class TakesPanel(Tab, bpy.types.Panel):
-    bl_idname = "TALKINGEYES_PT_takes"
-    bl_parent_id = "TALKINGEYES_PT_speech"
-    bl_label = "Takes"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return subject.why_no_take(context) is None
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        column = layout.column(align=True)
-        for take in subject.takes_of(context):
-            row = column.row(align=True)
-            gaze = "" if take.gaze_seed == take.seed else f", gaze {take.gaze_seed}"
-            icon = "RADIOBUT_ON" if take.active else "RADIOBUT_OFF"
-            row.operator(
-                "talkingeyes.choose_take", text=f"{take.number}: seed {take.seed}{gaze}", icon=icon, depress=take.active
-            ).take = take.id
-            row.operator("talkingeyes.remove_take", text="", icon="X").take = take.id
-        layout.prop(context.scene.talkingeyes, "keep_takes")
-
-
 class PartsPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_parts"
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Parts"
 
     def draw(self, context: bpy.types.Context) -> None:
+        draw_characters(self, context)
         settings = context.scene.talkingeyes
         column = self.layout.column(align=True)
         for part in ("face", "head", "gaze", "blinks"):
@@ -166,9 +146,7 @@ def _actions(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     reason = Generate.disabled_reason(context)
     if reason is not None and reason not in (subject.why_no_strip(context), subject.why_no_head(context)):
         _warning(layout, context, reason)
-    row = layout.row(align=True)
-    row.prop(settings, "seed")
-    row.prop(settings, "takes")
+    layout.prop(settings, "seed")
     column = layout.column(align=True)
     column.operator("talkingeyes.resample_gaze", icon="HIDE_OFF")
     row = column.row(align=True)
@@ -210,4 +188,4 @@ def _warning(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) 
     return box
 
 
-CLASSES = (SpeechPanel, TakesPanel, PartsPanel, EyesPanel, RigPanel, WorkerPanel)
+CLASSES = (SpeechPanel, *TAKES, PartsPanel, EyesPanel, RigPanel, WorkerPanel)

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import bpy
 import numpy as np
 from mathutils import Euler, Quaternion
 
 from ..head import rotation
+from ..head.arkit_values import LOOKS, look_values
 from ..motion import Motion
 from .frame import unit_of
 from .head_rig import HeadRig
+from .named_channels import named_values
 from .points import key_points, mesh_to_armature
 
 BONE_PATHS = {"QUATERNION": ("rotation_quaternion", 4), "AXIS_ANGLE": ("rotation_axis_angle", 4)}
@@ -66,10 +69,16 @@ class Channel:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Channels:
-    """All curves of a take: on the armature object and on the mesh's shape keys."""
+    """All curves of a take: on the armature object, on the mesh's shape keys, and on those of further meshes."""
 
     bones: list[Channel]
     keys: list[Channel]
+    more: list[list[Channel]] = dataclasses.field(default_factory=list)
+
+    @property
+    def lists(self) -> list[list[Channel]]:
+        """In the order of ``takes.owners``."""
+        return [self.bones, self.keys, *self.more]
 
 
 def motion_channels(
@@ -84,6 +93,8 @@ def motion_channels(
 
     ``blink_expressions`` (E, 2) stands for the lid keys on a rig that has none: what shuts the left and right lids.
     """
+    if rig.vocabulary:
+        return _named_channels(rig, motion, frames, parts, strengths)
     bones: list[Channel] = []
     keys: list[Channel] = []
     blink = np.clip(motion.blink.astype(np.float64) * strengths.blinks, 0, 1)
@@ -120,18 +131,63 @@ def gaze_channels(rig: HeadRig, eyes: np.ndarray, frames: np.ndarray) -> Channel
         turn = eyes[:, 3 * side : 3 * side + 3]
         bones += bone_channels(rig, joint, turn, frames)
         keys += _corrective_channels(rig, _EYES_COLUMN + 9 * side, turn, frames)
+    if rig.vocabulary:
+        named, more = _key_channels(rig, look_values(eyes), frames)
+        return Channels(bones, keys + named, more)
     return Channels(bones, keys)
 
 
-def gaze_paths(rig: HeadRig) -> tuple[set[str], set[str]]:
-    """(data paths on the armature, data paths on the shape keys) that turning the eyes writes, in any mode."""
+def _named_channels(rig: HeadRig, motion: Motion, frames: np.ndarray, parts: Parts, strengths: Strengths) -> Channels:
+    """Curves for a face of named keys; whatever is a bone turns."""
+    jaw, values = named_values(rig, motion, parts, strengths)
+    bones: list[Channel] = []
+    if parts.face:
+        bones += bone_channels(rig, "jaw", jaw, frames)
+    if parts.head:
+        bones += bone_channels(rig, "neck", motion.head.astype(np.float64) * strengths.head, frames)
+    if parts.gaze:
+        eyes = motion.eyes.astype(np.float64) * strengths.gaze
+        bones += bone_channels(rig, "left_eye", eyes[:, :3], frames) + bone_channels(
+            rig, "right_eye", eyes[:, 3:], frames
+        )
+    return Channels(bones, *_key_channels(rig, values, frames))
+
+
+def _key_channels(
+    rig: HeadRig, values: dict[str, np.ndarray], frames: np.ndarray
+) -> tuple[list[Channel], list[list[Channel]]]:
+    """Curves on the face's named keys and on those of its further meshes, for (T,) values by part."""
+    lists = []
+    for mesh, names in ((rig.mesh, rig.named_keys), *((part.mesh, part.keys) for part in rig.more)):
+        summed: dict[str, np.ndarray] = {}
+        for part, name in names.items():
+            if part in values:
+                # One key may stand for two parts (a blink of both eyes).
+                value = values[part] * rig.amounts.get(part, 1.0)
+                summed[name] = np.maximum(summed[name], value) if name in summed else value
+        blocks = mesh.data.shape_keys.key_blocks
+        lists.append([key_channel(n, _reachable(blocks[n], v, mesh == rig.mesh), frames) for n, v in summed.items()])
+    return lists[0], lists[1:]
+
+
+def _reachable(key: bpy.types.ShapeKey, values: np.ndarray, widened: bool) -> np.ndarray:
+    """Values that a key's slider can take; the main mesh's sliders are widened by the take."""
+    if widened:
+        return np.clip(values, -_COEFFICIENT_LIMIT, _COEFFICIENT_LIMIT)
+    return np.clip(values, key.slider_min, key.slider_max)
+
+
+def gaze_paths(rig: HeadRig) -> tuple[set[str], ...]:
+    """By owner of a take (the armature, the shape keys, further ones) the data paths that turning the eyes writes."""
     bones = {
         bone_path(rig.bones[joint], path)
         for joint in ("left_eye", "right_eye")
         if joint in rig.bones
         for path, _ in (*BONE_PATHS.values(), _EULER_PATH)
     }
-    return bones, {key_path(name) for column, name in rig.pose_keys.items() if column >= _EYES_COLUMN}
+    keys = {key_path(name) for column, name in rig.pose_keys.items() if column >= _EYES_COLUMN}
+    named = [{key_path(names[part]) for part in LOOKS if part in names} for names in rig.every_named_keys]
+    return (bones, keys.union(*named[:1]), *named[1:])
 
 
 def bone_channels(rig: HeadRig, joint: str, vectors: np.ndarray, frames: np.ndarray) -> list[Channel]:
@@ -144,13 +200,23 @@ def bone_channels(rig: HeadRig, joint: str, vectors: np.ndarray, frames: np.ndar
     if name is None:
         return []
     bone = rig.armature.pose.bones[name]
-    to_local = np.array(bone.bone.matrix_local.to_3x3(), np.float64).T @ rig.frame
+    to_local = _to_local(rig, joint, bone) * rig.amounts.get(joint, 1.0)
     path, _ = rotation_path(bone)
     tolerance = _ASTRAY / _REACH[joint]
     frames, values = _with_keys_between(
         bone.rotation_mode, np.asarray(frames, np.float64), vectors @ to_local.T, tolerance
     )
     return [Channel(bone_path(name, path), i, name, frames, column) for i, column in enumerate(values.T)]
+
+
+def _to_local(rig: HeadRig, joint: str, bone: bpy.types.PoseBone) -> np.ndarray:
+    """(3, 3) from FLAME's frame to a bone's own: as the bone lies, or by the axes that were chosen for it."""
+    if joint not in rig.axes:
+        return np.array(bone.bone.matrix_local.to_3x3(), np.float64).T @ rig.frame
+    nod, turn = (
+        np.eye(3)["XYZ".index(name[-1])] * (-1 if name[0] == "-" else 1) for name in rig.axes[joint].split(",")
+    )
+    return np.stack([nod, turn, np.cross(nod, turn)], 1)
 
 
 def key_channel(name: str, values: np.ndarray, frames: np.ndarray) -> Channel:
@@ -168,6 +234,13 @@ def key_path(name: str) -> str:
 def rotation_path(bone: bpy.types.PoseBone) -> tuple[str, int]:
     """(property that holds the bone's rotation in its mode, how many numbers it has)."""
     return BONE_PATHS.get(bone.rotation_mode, _EULER_PATH)
+
+
+def rotation_mode_decoder(bone: bpy.types.PoseBone, path: str) -> Callable[[np.ndarray], np.ndarray]:
+    """What turns the numbers of a bone's rotation property (N, 3 or 4) into unit quaternions (N, 4)."""
+    modes = {property_: mode for mode, (property_, _) in BONE_PATHS.items()}
+    mode = modes.get(path) or (bone.rotation_mode if bone.rotation_mode not in BONE_PATHS else "XYZ")
+    return lambda values: _decode(mode, values)
 
 
 def _corrective_channels(rig: HeadRig, column: int, vectors: np.ndarray, frames: np.ndarray) -> list[Channel]:

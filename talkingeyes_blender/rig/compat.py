@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 import bpy
@@ -98,11 +99,7 @@ def set_strip_action(strip: bpy.types.NlaStrip, action: bpy.types.Action, slot: 
 
 def sound_strips(scene: bpy.types.Scene) -> list:
     """All sound strips of a scene, those inside meta strips too, in the order of the timeline."""
-    editor = scene.sequence_editor
-    if editor is None:
-        return []
-    strips = editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all
-    return sorted((s for s in strips if s.type == "SOUND"), key=lambda s: (span(s).left, s.channel))
+    return sorted((s for s in all_strips(scene) if s.type == "SOUND"), key=lambda s: (span(s).left, s.channel))
 
 
 def strip_collection(scene: bpy.types.Scene):
@@ -124,6 +121,24 @@ class Span:
 
 def span(strip) -> Span:
     """The times of a strip under the names that this Blender has for them (new ones from 5.2)."""
+    left, right, hidden = _handles(strip)
+    return Span(left, right, float(int(hidden)))
+
+
+def visible(strip) -> tuple[float, float]:
+    """The frames from which to which a strip is seen and heard: its own, as far as all meta strips round it show."""
+    both = [_handles(each)[:2] for each in (strip, *parents(strip))]
+    return max(left for left, _ in both), min(right for _, right in both)
+
+
+def skipped(strip, frame: float) -> float:
+    """Frames of a strip's content that lie before scene frame ``frame``, as the mixer counts them."""
+    left, _, hidden = _handles(strip)
+    return float(int(hidden + frame - left))
+
+
+def _handles(strip) -> tuple[float, float, float]:
+    """The left and the right handle, and how many frames of the content are hidden before the left one."""
     if hasattr(strip, "left_handle"):
         left, right, hidden, trim = (
             strip.left_handle, strip.right_handle, strip.left_handle_offset, strip.content_trim_start,
@@ -132,8 +147,42 @@ def span(strip) -> Span:
         left, right, hidden, trim = (
             strip.frame_final_start, strip.frame_final_end, strip.frame_offset_start, strip.animation_offset_start,
         )  # fmt: skip
-    # The mixer takes the sum as an integer, and so truncates it.
-    return Span(float(left), float(right), float(int(hidden + trim)))
+    return float(left), float(right), float(hidden + trim)
+
+
+def parents(strip) -> list:
+    """The meta strips round a strip, the innermost first."""
+    found = []
+    meta = strip.parent_meta()
+    while meta is not None:
+        found.append(meta)
+        meta = meta.parent_meta()
+    return found
+
+
+def all_strips(scene: bpy.types.Scene) -> list:
+    """All strips of a scene, those inside meta strips too."""
+    editor = scene.sequence_editor
+    if editor is None:
+        return []
+    return list(editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all)
+
+
+def channel_of(scene: bpy.types.Scene, strip):
+    """The channel on which a strip lies, of the scene or of its meta strip; None where there is none."""
+    meta = strip.parent_meta()
+    channels = meta.channels if meta is not None else scene.sequence_editor.channels
+    return channels[strip.channel] if strip.channel < len(channels) else None
+
+
+def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
+    """The scene whose strips the sequencer shows: from 5.0 it may be another than the window's."""
+    return getattr(context, "sequencer_scene", None) or context.scene
+
+
+def content_start(strip) -> float:
+    """The frame at which a strip's content begins, hidden or not."""
+    return float(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
 
 
 def sound_delay(strip) -> float:
@@ -141,9 +190,33 @@ def sound_delay(strip) -> float:
     return float(getattr(strip, "sound_offset", 0.0))
 
 
-def is_retimed(strip) -> bool:
-    """Whether a strip plays at another speed than its file (Blender says so from 4.4)."""
-    return len(getattr(strip, "retiming_keys", ())) > 0
+def retiming(scene: bpy.types.Scene, strip) -> tuple[float, ...]:
+    """Frames of a strip's retiming keys after the start of its content; empty if it plays as its file does.
+
+    Blender tells of the keys from 4.4. Before, the length that the content has now is the one thing that shows it.
+    """
+    if hasattr(strip, "retiming_keys"):
+        start = content_start(strip)
+        return tuple(float(key.timeline_frame) - start for key in strip.retiming_keys)
+    seconds = _seconds(bpy.path.abspath(strip.sound.filepath, library=strip.sound.library))
+    if seconds is None:
+        return ()
+    frames = seconds * scene.render.fps / scene.render.fps_base
+    # Lengths are rounded to frames, and differently by version.
+    return (0.0, float(strip.frame_duration)) if abs(strip.frame_duration - frames) > 2.0 else ()
+
+
+@functools.lru_cache(maxsize=64)
+def _seconds(path: str) -> float | None:
+    """How long a sound file is, if Blender knows."""
+    import aud
+
+    try:
+        sound = aud.Sound(path)
+        rate, _ = sound.specs
+        return sound.length / rate if rate > 0 and sound.length > 0 else None
+    except aud.error:
+        return None
 
 
 # --------------------------------------------------------------------------------------------------------- rendering

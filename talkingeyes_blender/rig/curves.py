@@ -19,8 +19,11 @@ from ..motion import Motion
 from . import compat
 from .blinks import blink_expressions
 from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_paths, motion_channels
+from .hand_edits import edited, is_sealed, seal
 from .head_rig import HeadRig
 from .obstacles import dead_curves
+from .strength_layer import adjust_again
+from .take_records import FORMAT
 from .takes import (
     TAKE_PROPERTY,
     Take,
@@ -34,6 +37,7 @@ from .takes import (
     read_record,
     refuse_tweak_mode,
     remove_unused,
+    restore_values,
     revert,
     snapshot,
     takes,
@@ -66,12 +70,15 @@ def write_take(
     name: str | None = None,
     settings: Mapping[str, Any] | None = None,
     keep_previous: bool = False,
+    replace_edited: bool = False,
+    weights: Mapping[str, str] | None = None,
 ) -> Take:
     """Write a motion to a rig as a new take and return it.
 
     The expressions must be in the rig's basis (``retarget.motion_for_rig``). The motion begins at scene frame
     ``start_frame``, or ``start_seconds`` after frame 0, or where the scene begins. ``settings``, JSON-like, are
-    remembered with the take. A take of ours at the same time is replaced, or kept muted with ``keep_previous``.
+    remembered with the take, and so are the name and version of the ``weights``. A take of ours at the same time is
+    replaced, or kept muted with ``keep_previous``; one that was edited by hand is kept but for ``replace_edited``.
 
     Everything is checked and computed before the first write; if a write fails, the scene is left as it was.
     """
@@ -82,16 +89,22 @@ def write_take(
         start_frame = scene.frame_start if start_seconds is None else start_seconds * per_second
     step = per_second / motion.fps
     frames = start_frame + step * np.arange(motion.frames)
-    shut = blink_expressions(rig) if parts.blinks and not any(rig.blink_keys) else None
+    shut = blink_expressions(rig) if parts.blinks and not rig.vocabulary and not any(rig.blink_keys) else None
     channels = motion_channels(rig, motion, frames, parts, strengths, shut)
-    if not channels.bones and not channels.keys:
+    if not any(channels.lists):
         raise TalkingEyesError(
             f"Nothing of the motion can be written to '{rig.name}'.", "Switch on a part that this rig can move."
         )
     mended = set(dead_curves(rig))
     known = [text for text in rig.report.warnings if text not in mended]
     warnings = (*known, *_warnings(rig, motion, parts, shut, channels, frames[0], frames[-1]))
+    end = max(float(frames[-1]), float(frames[0]) + 1)
+    in_the_way = [take for take in takes(rig) if take.active and take.start < end and frames[0] < take.end]
+    keep = set() if keep_previous or replace_edited else {take.id for take in in_the_way if edited(rig, take)}
+    if keep:
+        warnings += ("The earlier take may have been edited by hand; it was kept, muted.",)
     record = {
+        "format": FORMAT,
         "id": uuid.uuid4().hex,
         "number": max((take.number for take in takes(rig)), default=0) + 1,
         "seed": motion.seed if seed is None else int(seed),
@@ -103,6 +116,7 @@ def write_take(
         "parts": dataclasses.asdict(parts),
         "strengths": dataclasses.asdict(strengths),
         "settings": dict(settings or {}),
+        "weights": dict(weights or {}),
         "before": _before(rig, channels),
         "sliders": _sliders(rig, channels.keys),
     }
@@ -114,10 +128,12 @@ def write_take(
         for action in {action for action, _ in made}:
             undo(_remove_action, action.name)
             action[TAKE_PROPERTY] = text
-        for owner, (action, slot), of_owner in zip(owners(rig), made, (channels.bones, channels.keys), strict=False):
+        for owner, (action, slot), of_owner in zip(owners(rig), made, channels.lists, strict=False):
             _write(compat.Curves(action, slot), of_owner)
             if owner == rig.shape_keys:
                 _set_sliders(owner, record["sliders"], undo)
+        for action in {action for action, _ in made}:
+            seal(action, [slot for written, slot in made if written == action])
         held = [(action, action.use_fake_user) for action in dict.fromkeys(previous)]
         for action, _ in held:
             # Keeps the actions of strips that make room until the new take is in its place.
@@ -125,14 +141,15 @@ def write_take(
             undo(setattr, action, "use_fake_user", dict(held)[action])
         for owner, (action, slot) in zip(owners(rig), made, strict=True):
             undo(revert, owner, snapshot(owner))
-            place(owner, action, slot, float(frames[0]), float(frames[-1]), keep_previous)
+            place(owner, action, slot, float(frames[0]), float(frames[-1]), keep_previous, keep)
     for action, fake in held:
         action.use_fake_user = fake
         remove_unused(action)
+    _let_go(rig, channels, record["before"])
     for owner in owners(rig):
         owner.update_tag()
     written = next(take for take in takes(rig) if take.id == record["id"])
-    log.info("take '%s': %d curves, %d frames", written.name, len(channels.bones) + len(channels.keys), motion.frames)
+    log.info("take '%s': %d curves, %d frames", written.name, sum(map(len, channels.lists)), motion.frames)
     return dataclasses.replace(written, warnings=warnings)
 
 
@@ -163,20 +180,25 @@ def write_gaze(
     record["sliders"] = _sliders(rig, channels.keys)
     # The action is changed in a copy, which then takes its place: a failure leaves the original alone.
     copies: dict[bpy.types.Action, bpy.types.Action] = {}
+    written: dict[bpy.types.Action, list[tuple]] = {}
     with _undo_on_failure() as undo:
-        for clip, of_owner, paths in zip(mine, (channels.bones, channels.keys), gaze_paths(rig), strict=False):
+        for clip, of_owner, paths in zip(mine, channels.lists, gaze_paths(rig), strict=False):
             action, slot = clip.strip.action, compat.slot_of(clip.strip)
             if action not in copies:
                 copies[action] = action.copy()
                 undo(_remove_action, copies[action].name)
                 copies[action][TAKE_PROPERTY] = json.dumps(record)
             copy = copies[action]
-            curves = compat.Curves(copy, copy.slots[slot.identifier] if slot is not None else None)
+            copy_slot = copy.slots[slot.identifier] if slot is not None else None
+            curves = compat.Curves(copy, copy_slot)
             for curve in [curve for curve in curves if curve.data_path in paths]:
                 curves.remove(curve)
             _write(curves, of_owner)
+            written.setdefault(copy, []).append((copy_slot, paths))
             if clip.owner == rig.shape_keys:
                 _set_sliders(clip.owner, record["sliders"], undo)
+        for copy, parts in written.items() if is_sealed(rig, take) else ():
+            seal(copy, [slot for slot, _ in parts], set().union(*(paths for _, paths in parts)))
     for action, copy in copies.items():
         name, fake = action.name, action.use_fake_user
         action.user_remap(copy)
@@ -184,7 +206,9 @@ def write_gaze(
         copy.name, copy.use_fake_user = name, fake
     for owner in owners(rig):
         owner.update_tag()
-    return next(t for t in takes(rig) if t.id == take.id)
+    written = next(t for t in takes(rig) if t.id == take.id)
+    adjust_again(rig, written)
+    return written
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
@@ -257,12 +281,24 @@ def _remove_action(name: str) -> None:
 def _before(rig: HeadRig, channels: Channels) -> list[dict[str, Any]]:
     """What the take is going to move, as it was before any take of ours: one dictionary for each owner."""
     before = []
-    for owner, of_owner in zip(owners(rig), (channels.bones, channels.keys), strict=False):
+    for owner, of_owner in zip(owners(rig), channels.lists, strict=False):
         values = values_of(owner, {channel.data_path for channel in of_owner})
         for clip in sorted(clips(owner), key=lambda c: c.record["number"], reverse=True):
-            values.update(clip.record["before"][len(before)])
+            older = clip.record["before"]
+            values.update(older[len(before)] if len(before) < len(older) else {})
         before.append(values)
     return before
+
+
+def _let_go(rig: HeadRig, channels: Channels, before: list[dict[str, Any]]) -> None:
+    """Put what earlier takes moved, and no take that plays moves any more, back to where it was: after another choice
+    of bones or keys it would stay where the last frame left it."""
+    for owner, of_owner, values in zip(owners(rig), channels.lists, before, strict=False):
+        still = {channel.data_path for channel in of_owner}
+        for clip in clips(owner):
+            if clip.plays and not still >= values.keys():
+                still |= {curve.data_path for curve in compat.Curves(clip.strip.action, compat.slot_of(clip.strip))}
+        restore_values(owner, {path: value for path, value in values.items() if path not in still})
 
 
 # ---------------------------------------------------------------------------------------------------------- checking
@@ -297,9 +333,14 @@ def _warnings(
     used = motion.expression.any(0).nonzero()[0]
     if parts.face and rig.expressions and len(used) and used[-1] >= rig.expressions:
         yield f"The motion has {used[-1] + 1} expressions, the rig {rig.expressions}; the last ones are left out."
-    if parts.blinks and not any(rig.blink_keys) and shut is None:
+    if (
+        parts.blinks
+        and not any(rig.blink_keys)
+        and shut is None
+        and not any("eyeBlinkLeft" in k for k in rig.every_named_keys)
+    ):
         yield "The rig has no keys that shut its lids, so it will not blink. Make lid keys to let it."
-    for owner, of_owner in zip(owners(rig), (channels.bones, channels.keys), strict=False):
+    for owner, of_owner in zip(owners(rig), channels.lists, strict=False):
         data = owner.animation_data
         if data is None:
             continue

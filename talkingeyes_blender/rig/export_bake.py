@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import bpy
 import numpy as np
@@ -31,6 +31,7 @@ class Baked:
 
     scene: bpy.types.Scene
     armature: bpy.types.Object
+    """The face itself, where it has no armature."""
     meshes: list[bpy.types.Object]
 
     @property
@@ -64,7 +65,8 @@ def baked(
     off, unless ``keep_modifiers``.
     """
     scene = context.scene
-    originals = [rig.armature, *(mesh for mesh in head_meshes(rig, scene) if mesh.name in context.view_layer.objects)]
+    meshes = [mesh for mesh in head_meshes(rig, scene) if mesh.name in context.view_layer.objects]
+    originals = [rig.armature, *(mesh for mesh in meshes if mesh != rig.armature)]
     record = _Record(originals)
     for depsgraph in evaluated(context, [rig.armature, rig.mesh], frames, progress):
         record.take(depsgraph)
@@ -85,24 +87,26 @@ class _Record:
     """Poses and shape key values of objects, frame by frame."""
 
     def __init__(self, objects: list[bpy.types.Object]) -> None:
-        self._armature, *self._meshes = objects
+        self._armature, *self._hung = objects
+        self._meshes = [obj for obj in objects if obj.type == "MESH"]
         self.places: list[np.ndarray] = []
         """World matrices of the armature."""
-        self.hung = {mesh.name: [] for mesh in self._meshes}
+        self.hung = {}
         """Places of the meshes against the armature, at the first frame."""
-        self.bones = {bone.name: [] for bone in self._armature.pose.bones}
+        self.bones = {bone.name: [] for bone in _pose_bones(self._armature)}
         self.keys = {mesh.name: [] for mesh in self._meshes if mesh.data.shape_keys is not None}
 
     def take(self, depsgraph: bpy.types.Depsgraph) -> None:
         armature = self._armature.evaluated_get(depsgraph)
         self.places.append(np.array(armature.matrix_world))
-        for bone in armature.pose.bones:
+        for bone in _pose_bones(armature):
             local = armature.convert_space(pose_bone=bone, matrix=bone.matrix, from_space="POSE", to_space="LOCAL")
             self.bones[bone.name].append(np.array(local))
+        if len(self.places) == 1:
+            for obj in self._hung:
+                placed = obj.evaluated_get(depsgraph).matrix_world
+                self.hung[obj.name] = armature.matrix_world.inverted_safe() @ placed
         for mesh in self._meshes:
-            if len(self.places) == 1:
-                placed = mesh.evaluated_get(depsgraph).matrix_world
-                self.hung[mesh.name] = armature.matrix_world.inverted_safe() @ placed
             if mesh.name in self.keys:
                 blocks = mesh.data.shape_keys.evaluated_get(depsgraph).key_blocks
                 self.keys[mesh.name].append([0.0 if block.mute else block.value for block in blocks])
@@ -127,14 +131,14 @@ def _copy(
     for original, copy in copies.items():
         stage.collection.objects.link(copy)
         copy.hide_viewport = copy.hide_render = False
-        if original == originals[0]:
-            continue
         for modifier in list(copy.modifiers):
             if modifier.type == "ARMATURE" and modifier.object == originals[0]:
                 modifier.object = armature
                 modifier.show_viewport = modifier.show_render = True
             elif not keep_modifiers:
                 copy.modifiers.remove(modifier)
+        if copy == armature:
+            continue
         if copy.parent == originals[0] and copy.parent_type in ("OBJECT", "BONE"):
             inverse = copy.matrix_parent_inverse.copy()
             copy.parent, copy.matrix_parent_inverse = armature, inverse
@@ -143,11 +147,12 @@ def _copy(
             copy.matrix_parent_inverse.identity()
             copy.matrix_basis = record.hung[original.name]
     armature.parent = None
-    armature.data.pose_position = "POSE"
+    if armature.type == "ARMATURE":
+        armature.data.pose_position = "POSE"
     frames = np.arange(first, first + count, dtype=np.float64)
     keyed = [copy for original, copy in copies.items() if original.name in record.keys]
     owners = [armature, *(copy.data.shape_keys for copy in keyed)]
-    actions = compat.new_actions(title, owners)
+    actions = compat.new_actions(f"{title} baked", owners)
     for owner, (action, slot) in zip(owners, actions, strict=True):
         data = owner.animation_data_create()
         data.action = action
@@ -176,15 +181,18 @@ def _copied(original: bpy.types.Object) -> bpy.types.Object:
     for block in (copy, copy.data, *((keys,) if keys is not None else ())):
         block.animation_data_clear()
     copy.constraints.clear()
-    if copy.type == "ARMATURE":
-        for bone in copy.pose.bones:
-            for constraint in list(bone.constraints):
-                bone.constraints.remove(constraint)
+    for bone in _pose_bones(copy):
+        for constraint in list(bone.constraints):
+            bone.constraints.remove(constraint)
     return copy
 
 
 def _named(objects: list[bpy.types.Object]) -> list[bpy.types.ID]:
     return [block for obj in objects for block in (obj, obj.data)]
+
+
+def _pose_bones(obj: bpy.types.Object) -> Iterable[bpy.types.PoseBone]:
+    return obj.pose.bones if obj.pose is not None else ()
 
 
 def _hangs_on(obj: bpy.types.Object, armature: bpy.types.Object) -> bool:
@@ -207,7 +215,7 @@ def _key_armature(curves: compat.Curves, armature: bpy.types.Object, record: _Re
     armature.matrix_basis = Matrix(places[0].tolist())
     if moving:
         _key_transform(curves, "", "Object", places, frames)
-    for bone in armature.pose.bones:
+    for bone in _pose_bones(armature):
         bone.rotation_mode = "QUATERNION"
         path = f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"].'
         _key_transform(curves, path, bone.name, np.array(record.bones[bone.name]), frames)

@@ -11,6 +11,9 @@ import numpy as np
 
 from ..errors import TalkingEyesError
 from ..head import rotation
+from ..head.arkit import BONES, INDEX, MOUTH_CLOSE_JAW_DEGREES
+from ..head.arkit_curves import turns_of_curves
+from ..head.arkit_values import OPEN_DEGREES
 from ..head.flame_motion import Root
 from ..motion import FPS, Motion
 from .curves import frames_per_second
@@ -63,13 +66,14 @@ def sample_motion(
     All turns are read from the evaluated pose. Jaw and eyes are taken relative to the bone that carries the jaw, and
     'head' is that one's turn relative to the root, so that a rig with a neck and a head bone gives both in one.
     """
-    keys = [name for name in (*rig.expression_keys, *rig.blink_keys) if name is not None]
+    named = _named_keys(rig)
+    keys = [name for name in (*rig.expression_keys, *rig.blink_keys, *named.values()) if name is not None]
     values = {name: np.zeros(len(frames)) for name in keys}
     joints = ("root", "head", "jaw", "left_eye", "right_eye")
     poses = {joint: np.tile(np.eye(4), (len(frames), 1, 1)) for joint in joints}
     bones = _bones(rig)
     for i, depsgraph in enumerate(evaluated(context, [rig.armature, rig.mesh], frames, progress)):
-        pose = rig.armature.evaluated_get(depsgraph).pose.bones
+        pose = rig.armature.evaluated_get(depsgraph).pose.bones if bones else {}
         for joint, name in bones.items():
             poses[joint][i] = np.array(pose[name].matrix) @ np.array(pose[name].bone.matrix_local.inverted_safe())
         blocks = rig.shape_keys.evaluated_get(depsgraph).key_blocks if keys else {}
@@ -84,14 +88,23 @@ def sample_motion(
     turns = {joint: _turns(matrices) for joint, matrices in poses.items()}
 
     def turn(joint: str, carrier: str) -> np.ndarray:
+        if joint not in bones:
+            return np.zeros((count, 3))
         relative = turns[carrier].transpose(0, 2, 1) @ turns[joint]
         return _axis_angles(rig.frame.T @ relative @ rig.frame)
 
+    expression, jaw = columns(rig.expression_keys), turn("jaw", "head")
+    eyes = np.concatenate([turn("left_eye", "head"), turn("right_eye", "head")], 1)
+    if named:
+        # What its keys turn comes to what its bones turn; a part has a key or a bone.
+        by_keys = turns_of_curves({part: values[name] for part, name in named.items()}, count)
+        jaw, eyes = jaw + by_keys[0], eyes + by_keys[1]
+        expression[:, INDEX["mouthClose"]] *= OPEN_DEGREES / MOUTH_CLOSE_JAW_DEGREES
     motion = Motion(
-        expression=columns(rig.expression_keys),
-        jaw=turn("jaw", "head"),
+        expression=expression,
+        jaw=jaw,
         head=turn("head", "root"),
-        eyes=np.concatenate([turn("left_eye", "head"), turn("right_eye", "head")], 1),
+        eyes=eyes,
         blink=np.clip(columns(rig.blink_keys), 0, 1),
         seed=seed,
         head_model=rig.head_model,
@@ -159,9 +172,22 @@ def _shown(context: bpy.types.Context, objects: list[bpy.types.Object]) -> Itera
                 obj.hide_viewport = True
 
 
+def _named_keys(rig: HeadRig) -> dict[str, str]:
+    """Shape key by ARKit's name of what turns jaw and eyes, on a face of such keys; none on others."""
+    which = getattr(rig, "vocabulary", "")
+    if which == "visemes":
+        raise TalkingEyesError(
+            f"'{rig.name}' speaks by visemes, from which its motion cannot be read.",
+            "Export the motion as it was generated.",
+        )
+    keys = rig.named_keys if which == "arkit" else {}
+    return {part: name for part, name in keys.items() if part in BONES}
+
+
 def _bones(rig: HeadRig) -> dict[str, str]:
     """Bone by what it stands for; 'head' is the one that carries the jaw."""
-    carrier = rig.armature.data.bones[rig.bones["jaw"]].parent
+    jaw = rig.bones.get("jaw")
+    carrier = rig.armature.data.bones[jaw].parent if jaw is not None else None
     head = carrier.name if carrier is not None else rig.bones.get("neck")
     names = {joint: rig.bones.get(joint) for joint in ("root", "jaw", "left_eye", "right_eye")}
     return {joint: name for joint, name in {**names, "head": head}.items() if name is not None}

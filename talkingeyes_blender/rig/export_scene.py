@@ -89,6 +89,7 @@ def _gltf(path: str, head: Baked) -> None:
             use_active_scene=True,
             export_animations=True,
             export_animation_mode="ACTIVE_ACTIONS",
+            export_anim_single_armature=False,  # or the actions of all other takes go along
             export_force_sampling=True,
             export_optimize_animation_size=False,
             export_frame_range=True,

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 import bpy
 
 from ..errors import TalkingEyesError
+from ..head.arkit import EXPRESSIONS, STANDIN
+from ..head.arkit_values import BLINKS, LOOKS
 from ..head.model import JOINTS
 from . import naming
 from .frame import flame_frame
@@ -26,9 +28,11 @@ from .head_rig import (
 )
 from .identity import identity_changed
 from .landmark_basis import knows_landmarks
-from .mapping import RigMap, read_map
+from .mapping import read_map
+from .named import expression_keys, further_meshes, key_names, named_keys, relatives, superseded, vocabulary_of
 from .obstacles import obstacles, refuse_broken
 from .points import is_flame
+from .vocabulary import ARKIT, VISEME_PARTS
 
 _SELECT = "Select a head's mesh or its armature, or add the stand-in head."
 _LOST = {
@@ -62,32 +66,77 @@ def find_rig(
     else:
         raise TalkingEyesError(f"'{obj.name}' is a {obj.type.lower()}, neither a mesh nor an armature.", _SELECT)
     if armature is None:
-        raise _unrigged(obj)
+        # Teeth or lashes may be selected; the face is whichever of its relatives has the most keys.
+        best, _ = _face_mesh(relatives(obj), obj, read_map(obj).keys)
+        if not vocabulary_of(key_names(best), read_map(best).keys):
+            raise _unrigged(obj)
+        armature = mesh = best
     stored = read_map(armature)
-    chosen = RigMap({**stored.bones, **(bones or {})}, {**stored.keys, **(keys or {})})
+    chosen = dataclasses.replace(stored, bones={**stored.bones, **(bones or {})}, keys={**stored.keys, **(keys or {})})
     named, reasons = _bones(armature, chosen.bones)
-    guesses += [Guess(joint, named[joint], reason) for joint, reason in reasons.items()]
-    mesh, guess = _face_mesh(armature, mesh)
-    guesses += [guess] if guess is not None else []
-    refuse_broken(armature, mesh)
+    meshes = face_meshes(armature)
+    mesh, guess = _face_mesh(meshes, mesh, chosen.keys)
     blocks = mesh.data.shape_keys.key_blocks if mesh is not None and mesh.data.shape_keys is not None else ()
     names = [key.name for key in blocks]
-    expressions, correctives, blinks = _keys(mesh, names, chosen.keys)
+    which = vocabulary_of(key_names(mesh), chosen.keys) if mesh is not None else ""
+    if "jaw" not in named and not which:
+        raise _no_jaw(armature)
+    guesses += [Guess(joint, named[joint], reason) for joint, reason in reasons.items()]
+    guesses += [guess] if guess is not None else []
+    refuse_broken(armature, mesh)
     frame, frame_guessed = flame_frame(armature, mesh, named)
-    if frame_guessed:
+    if frame_guessed and named:
         guesses.append(Guess("front", "-Y, Z up", "neither the bones nor the mesh tell where the head faces"))
-    rig = HeadRig(
-        armature=armature,
-        mesh=mesh,
-        bones=named,
-        frame=frame,
-        expression_keys=expressions,
-        pose_keys=correctives,
-        blink_keys=blinks,
-        identity_keys=naming.match_identity(names),
-        head_model=_head_model(mesh, armature),
+    every = set(names).union(*(key_names(other) for other in meshes if which))
+    _refuse_lost(mesh, every, chosen.keys)
+    ignored = {part: "as you chose" for part, left in chosen.ignored.items() if left}
+    common = {"armature": armature, "mesh": mesh, "frame": frame, "axes": dict(chosen.axes)}
+    common |= {"amounts": dict(chosen.amounts), "identity_keys": naming.match_identity(names)}
+    if which:
+        found = named_keys(names, which, chosen.keys)
+        usable = {part: name for part, name in found.items() if part not in ignored}
+        usable_bones = {joint: bone for joint, bone in named.items() if joint not in ignored}
+        ignored = superseded(usable, usable_bones, mesh, chosen.ignored) | ignored
+        usable = {part: name for part, name in usable.items() if part not in ignored}
+        rig = HeadRig(
+            **common,
+            bones={joint: bone for joint, bone in named.items() if joint not in ignored},
+            expression_keys=expression_keys(usable),
+            blink_keys=tuple(usable.get(part) for part in BLINKS),
+            head_model=STANDIN,
+            vocabulary=which,
+            named_keys=usable,
+            more=further_meshes(meshes, mesh, which, chosen.keys, set(ignored)),
+        )
+    else:
+        found = {}
+        expressions, correctives, blinks = _keys(mesh, names, chosen.keys)
+        rig = HeadRig(
+            **common,
+            bones={joint: bone for joint, bone in named.items() if joint not in ignored},
+            expression_keys=tuple(None if f"Exp{i + 1}" in ignored else key for i, key in enumerate(expressions)),
+            pose_keys={i: key for i, key in correctives.items() if f"Pose{i + 1}" not in ignored},
+            blink_keys=tuple(
+                None if part in ignored else key for part, key in zip(("BlinkLeft", "BlinkRight"), blinks, strict=True)
+            ),
+            head_model=_head_model(mesh, armature),
+        )
+    left = tuple(
+        Guess(part, {**found, **named}[part], reason) for part, reason in ignored.items() if part in {**found, **named}
     )
-    return dataclasses.replace(rig, report=_report(rig, tuple(guesses)))
+    return dataclasses.replace(rig, report=_report(rig, tuple(g for g in guesses if g.part not in ignored), left))
+
+
+def face_meshes(armature: bpy.types.Object) -> list[bpy.types.Object]:
+    """The meshes that an armature moves; round a mesh without one those that hang on it or beside it."""
+    if armature.type != "ARMATURE":
+        return relatives(armature)
+    return [o for o in bpy.data.objects if o.type == "MESH" and _armature_of(o)[0] == armature]
+
+
+def armature_of(mesh: bpy.types.Object) -> bpy.types.Object | None:
+    """The armature that moves a mesh, if there is one."""
+    return _armature_of(mesh)[0]
 
 
 def inspect_rig(obj: bpy.types.Object | None) -> RigReport:
@@ -119,7 +168,7 @@ def _unrigged(mesh: bpy.types.Object) -> TalkingEyesError:
 
 def _bones(armature: bpy.types.Object, chosen: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """(bone by joint, why it is a guess by joint)."""
-    existing = [bone.name for bone in armature.data.bones]
+    existing = [bone.name for bone in armature.data.bones] if armature.type == "ARMATURE" else []
     for joint, name in chosen.items():
         if name not in existing:
             raise TalkingEyesError(
@@ -127,24 +176,30 @@ def _bones(armature: bpy.types.Object, chosen: Mapping[str, str]) -> tuple[dict[
             )
     named, reasons = naming.match_bones(existing)
     named.update(chosen)
-    if "jaw" not in named:
-        some = ", ".join(existing[:6]) + (", ..." if len(existing) > 6 else "")
-        raise TalkingEyesError(
-            f"The armature '{armature.name}' has no jaw bone (its bones: {some or 'none'}).",
-            "Name the bone that opens the mouth 'jaw', or select the head's own armature.",
-        )
     named = {joint: named[joint] for joint in JOINTS if joint in named}
     return named, {joint: reason for joint, reason in reasons.items() if joint not in chosen}
+
+
+def _no_jaw(armature: bpy.types.Object) -> TalkingEyesError:
+    existing = [bone.name for bone in armature.data.bones]
+    some = ", ".join(existing[:6]) + (", ..." if len(existing) > 6 else "")
+    return TalkingEyesError(
+        f"The armature '{armature.name}' has no jaw bone (its bones: {some or 'none'}).",
+        "Name the bone that opens the mouth 'jaw' or choose it under Rig Mapping, or select the head's own armature.",
+    )
+
+
+def _refuse_lost(mesh: bpy.types.Object | None, existing: set[str], chosen: Mapping[str, str]) -> None:
+    for part, name in chosen.items():
+        if name not in existing:
+            of = f"The mesh '{mesh.name}'" if mesh is not None else "The rig, which has no mesh,"
+            raise TalkingEyesError(f"{of} has no shape key '{name}', which was chosen as {part}.", _CHOOSE)
 
 
 def _keys(
     mesh: bpy.types.Object | None, names: list[str], chosen: Mapping[str, str]
 ) -> tuple[tuple[str | None, ...], dict[int, str], tuple[str | None, str | None]]:
     """(expressions, correctives by column, lids) by name and by choice."""
-    for part, name in chosen.items():
-        if name not in names:
-            of = f"The mesh '{mesh.name}'" if mesh is not None else "The rig, which has no mesh,"
-            raise TalkingEyesError(f"{of} has no shape key '{name}', which was chosen as {part}.", _CHOOSE)
     expressions = list(naming.match_expressions(names))
     correctives = naming.match_pose_correctives(names)
     blinks = list(naming.match_blinks(names))
@@ -155,7 +210,7 @@ def _keys(
             expressions[place] = name
         elif part.startswith("Pose"):
             correctives[int(part.removeprefix("Pose")) - 1] = name
-        else:
+        elif part in ("BlinkLeft", "BlinkRight"):
             blinks[int(part == "BlinkRight")] = name
     if mesh is not None and mesh.get(BLINK_PROPERTY):
         blinks = [None, None]
@@ -183,21 +238,25 @@ def _armature_of(mesh: bpy.types.Object) -> tuple[bpy.types.Object | None, Guess
 
 
 def _face_mesh(
-    armature: bpy.types.Object, selected: bpy.types.Object | None
+    meshes: list[bpy.types.Object], selected: bpy.types.Object | None, chosen: Mapping[str, str]
 ) -> tuple[bpy.types.Object | None, Guess | None]:
-    """The mesh with the face: the selected one if it has expression keys, else the best of the armature's meshes."""
-    meshes = [o for o in bpy.data.objects if o.type == "MESH" and _armature_of(o)[0] == armature]
+    """The mesh with the face: the selected one if it has expression keys, else the best of the armature's meshes.
+
+    Of meshes with named keys it is the one with the most, whichever is selected: teeth and lashes have some too.
+    """
 
     def expressions(mesh: bpy.types.Object) -> int:
-        keys = mesh.data.shape_keys
-        return len(naming.match_expressions(key.name for key in keys.key_blocks)) if keys is not None else 0
+        return len(naming.match_expressions(key_names(mesh)))
+
+    def named(mesh: bpy.types.Object) -> int:
+        names = key_names(mesh)
+        which = vocabulary_of(names, chosen)
+        return len(named_keys(names, which, chosen)) if which else 0
 
     def rank(mesh: bpy.types.Object) -> tuple:
-        keys = mesh.data.shape_keys
-        names = [key.name for key in keys.key_blocks] if keys is not None else []
         count = expressions(mesh)
-        return (mesh == selected and count > 0, count, any(naming.match_blinks(names)), is_flame(mesh),
-                mesh == selected, len(mesh.data.vertices))  # fmt: skip
+        return (mesh == selected and count > 0, count, named(mesh), any(naming.match_blinks(key_names(mesh))),
+                is_flame(mesh), mesh == selected, len(mesh.data.vertices))  # fmt: skip
 
     best = max(meshes, key=rank, default=None)
     rivals = [mesh.name for mesh in meshes if mesh not in (best, selected) and expressions(mesh)]
@@ -217,17 +276,20 @@ def _head_model(mesh: bpy.types.Object | None, armature: bpy.types.Object) -> st
 # ------------------------------------------------------------------------------------------------------- the report
 
 
-def _report(rig: HeadRig, guesses: tuple[Guess, ...]) -> RigReport:
+def _report(rig: HeadRig, guesses: tuple[Guess, ...], ignored: tuple[Guess, ...] = ()) -> RigReport:
     return RigReport(
         family=_family(rig),
         found=tuple(_found(rig)),
         guessed=guesses,
-        missing=tuple(_missing(rig)),
+        missing=tuple(gap for gap in _missing(rig) if gap.part not in {left.part for left in ignored}),
+        ignored=ignored,
         obstacles=(*_doubts(rig, guesses), *obstacles(rig)),
     )
 
 
 def _family(rig: HeadRig) -> Family:
+    if rig.vocabulary:
+        return Family.ARKIT if rig.vocabulary == "arkit" else Family.VISEMES
     if JOINTS_PROPERTY in rig.armature.data:
         return Family.OURS
     first = next((key for key in rig.expression_keys if key is not None), "")
@@ -241,11 +303,15 @@ def _family(rig: HeadRig) -> Family:
 
 
 def _found(rig: HeadRig) -> Iterator[Found]:
-    yield Found("armature", rig.armature.name)
+    if rig.has_bones:
+        yield Found("armature", rig.armature.name)
     if rig.mesh is not None:
         yield Found("mesh", rig.mesh.name)
     for joint, bone in rig.bones.items():
         yield Found(joint, bone)
+    if rig.vocabulary:
+        yield from _found_named(rig)
+        return
     keys = [key for key in rig.expression_keys if key is not None]
     if keys:
         yield Found("expressions", f"{len(keys)} keys, {keys[0]} to {keys[-1]}")
@@ -259,7 +325,49 @@ def _found(rig: HeadRig) -> Iterator[Found]:
         yield Found("head model", rig.head_model)
 
 
+def _found_named(rig: HeadRig) -> Iterator[Found]:
+    visemes = [part for part in VISEME_PARTS if part in rig.named_keys]
+    arkit = [part for part in ARKIT if part in rig.named_keys]
+    if visemes:
+        yield Found("visemes", f"{len(visemes)} keys, {rig.named_keys[visemes[0]]} to {rig.named_keys[visemes[-1]]}")
+    if arkit:
+        yield Found("ARKit's keys", f"{len(arkit)} of {len(ARKIT)}")
+    if all(rig.blink_keys):
+        yield Found("lids", f"{rig.blink_keys[0]}, {rig.blink_keys[1]}")
+    for more in rig.more:
+        yield Found("further mesh", f"{more.mesh.name}, {len(more.keys)} keys")
+
+
+def _missing_named(rig: HeadRig) -> Iterator[Missing]:
+    """What a face of named keys cannot do: by bone or by key, either is enough."""
+    has = set(rig.named_keys).union(*(part.keys for part in rig.more))
+    choose = "Choose its bone or its key under Rig Mapping, if it has another name."
+    if "neck" not in rig.bones:
+        yield Missing("neck", "There is no neck or head bone, so the head will not move.", choose)
+    for side in ("left", "right"):
+        looks = {part for part in LOOKS if part.endswith(side.capitalize())}
+        if f"{side}_eye" not in rig.bones and not looks <= has:
+            loss = f"Neither a bone nor keys turn the {side} eye, so it will not look around."
+            yield Missing(f"{side}_eye", loss, choose)
+    if rig.vocabulary == "arkit" and "jaw" not in rig.bones and "jawOpen" not in has:
+        yield Missing("jaw", "Neither a bone nor the key jawOpen opens the jaw, so the mouth will not open.", choose)
+    if not set(BLINKS) <= has:
+        yield Missing("lids", "There is no key for each eye that shuts its lids, so it will not blink.", choose)
+    if rig.vocabulary == "arkit":
+        lost = [part for part in EXPRESSIONS if part not in has and part not in BLINKS]
+        if lost:
+            some = ", ".join(lost[:4]) + (f" and {len(lost) - 4} more" if len(lost) > 4 else "")
+            yield Missing(f"{len(lost)} of ARKit's keys", f"There is no key for {some}; that will not move.", choose)
+    else:
+        lost = [part.removeprefix("viseme_") for part in VISEME_PARTS[1:] if part not in has]
+        if lost:
+            yield Missing(f"the visemes {', '.join(lost)}", "", "The nearest of the others stand in for them.")
+
+
 def _missing(rig: HeadRig) -> Iterator[Missing]:
+    if rig.vocabulary:
+        yield from _missing_named(rig)
+        return
     for joint, loss in _LOST.items():
         if joint not in rig.bones:
             yield Missing(joint, loss, "Choose its bone, if it has another name.")
@@ -282,7 +390,7 @@ def _missing(rig: HeadRig) -> Iterator[Missing]:
 
 
 def _doubts(rig: HeadRig, guesses: tuple[Guess, ...]) -> Iterator[str]:
-    if any(rig.expression_keys) and not knows_landmarks(rig):
+    if any(rig.expression_keys) and not rig.vocabulary and not knows_landmarks(rig):
         yield (
             "Where the face's landmarks lie on this mesh is not known, so expressions of another head model cannot be "
             "carried over to it."

@@ -33,7 +33,7 @@ def flame_frame(
     then, since a rig's rest pose faces along an axis, and its joints are not quite FLAME's.
     """
     heads = {j: np.array(armature.data.bones[b].head_local, np.float64) for j, b in bones.items()}
-    stored = armature.data.get(JOINTS_PROPERTY)
+    stored = armature.data.get(JOINTS_PROPERTY) if heads else None
     if stored is not None and len(stored) == 3 * len(JOINTS):
         joints = dict(zip(JOINTS, np.reshape(np.array(stored[:], np.float64), (-1, 3)), strict=True))
         common = [j for j in JOINTS if j in heads]
@@ -52,6 +52,8 @@ def flame_frame(
 def unit_of(rig: HeadRig) -> float:
     """How long a metre of the head is in the armature's frame: by the joints stored with a rig of ours, else by how far
     apart the eyes are."""
+    if not rig.has_bones:
+        return 1.0
     bones = rig.armature.data.bones
     heads = np.array([bones[rig.bones[j]].head_local for j in JOINTS if j in rig.bones], np.float64)
     stored = rig.armature.data.get(JOINTS_PROPERTY)

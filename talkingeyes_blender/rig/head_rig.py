@@ -28,6 +28,8 @@ BLINK_PROPERTY = "talkingeyes_blink_by_expressions"
 """On the mesh object: true to shut the lids by a sum of expressions although there are lid keys."""
 LIDS_FOLLOW_PROPERTY = "talkingeyes_lids_follow"
 """On the armature object: how far the lids follow the gaze, 0 not to 1 wholly."""
+LAYER_CONSTRAINT = "TalkingEyes "
+"""How the names of constraints that we put on a rig's bones begin."""
 
 FLAME_TO_BLENDER = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """From FLAME's frame (Y-up, out of the face is +Z) to the frame of rigs that we build (Z-up, facing -Y)."""
@@ -54,6 +56,8 @@ class Family(enum.Enum):
     OURS = "rig of TalkingEyes"
     MPI = "FLAME add-on's rig"
     SMPLX = "SMPL-X or SUPR rig"
+    ARKIT = "face with ARKit's keys"
+    VISEMES = "face with visemes"
     FLAME_MESH = "FLAME mesh on an armature of its own"
     BARE = "FLAME mesh without a rig"
     OTHER = "rig of another kind"
@@ -105,6 +109,8 @@ class RigReport:
     found: tuple[Found, ...] = ()
     guessed: tuple[Guess, ...] = ()
     missing: tuple[Missing, ...] = ()
+    ignored: tuple[Found, ...] = ()
+    """What is there and left alone: by the user's choice, or since something else moves the same."""
     obstacles: tuple[str, ...] = ()
     """Sentences: what in the file keeps a part from moving as it should, and what to do about it."""
     fault: str = ""
@@ -122,6 +128,15 @@ class RigReport:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class FaceMesh:
+    """A further mesh of a face: its teeth, its lashes."""
+
+    mesh: bpy.types.Object
+    keys: dict[str, str]
+    """Shape key by part (vocabulary.PARTS)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class HeadRig:
     """An armature, a mesh and the names of what moves on them.
 
@@ -129,10 +144,12 @@ class HeadRig:
     """
 
     armature: bpy.types.Object
+    """The armature; the mesh itself where a face has shape keys only, and nothing that could turn."""
     mesh: bpy.types.Object | None
     """The mesh with the face's shape keys; None where the armature deforms none."""
     bones: dict[str, str]
-    """Bone by joint name (head.model.JOINTS); joints that the rig lacks are absent. 'jaw' is always there."""
+    """Bone by joint name (head.model.JOINTS); joints that the rig lacks are absent. 'jaw' is there on
+    each rig without a vocabulary."""
     frame: np.ndarray
     """(3, 3) rotation from FLAME's frame to the armature's."""
     expression_keys: tuple[str | None, ...] = ()
@@ -145,7 +162,27 @@ class HeadRig:
     """Shape key by the number in its name, of the keys that say whose face it is."""
     head_model: str = ""
     """Identity of the basis of the expression keys; empty where the file does not say."""
+    vocabulary: str = ""
+    """'arkit' or 'visemes' on a face whose keys have names that mean something: its expression keys then stand for the
+    stand-in's expressions, and ``named_keys`` for the rest."""
+    named_keys: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Shape key on ``mesh`` by part: ARKit's jawOpen and eyeLook..., or viseme_aa, ..."""
+    more: tuple[FaceMesh, ...] = ()
+    """Further meshes of the same face with named keys: teeth, tongue, lashes."""
+    axes: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Chosen axes by joint (mapping.RigMap)."""
+    amounts: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Chosen factors by joint or part (mapping.RigMap)."""
     report: RigReport = RigReport()
+
+    @property
+    def every_named_keys(self) -> list[dict[str, str]]:
+        """The named keys of the face's mesh, then of its further ones."""
+        return [self.named_keys, *(part.keys for part in self.more)]
+
+    @property
+    def has_bones(self) -> bool:
+        return self.armature.type == "ARMATURE"
 
     @property
     def name(self) -> str:

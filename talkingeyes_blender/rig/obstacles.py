@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import TalkingEyesError
 from . import compat
 from .channels import ROTATION_PATHS, bone_path, rotation_path
-from .head_rig import HeadRig
+from .head_rig import LAYER_CONSTRAINT, HeadRig
 from .points import mesh_to_armature
 from .takes import clips
 
@@ -41,7 +41,8 @@ def refuse_broken(armature: bpy.types.Object, mesh: bpy.types.Object | None) -> 
 
 def obstacles(rig: HeadRig) -> Iterator[str]:
     """Sentences about what hides or bends a rig's motion; cheap enough to be asked at every redraw."""
-    yield from _of_armature(rig)
+    if rig.has_bones:
+        yield from _of_armature(rig)
     if rig.mesh is not None:
         yield from _of_mesh(rig)
 
@@ -67,7 +68,11 @@ def _of_armature(rig: HeadRig) -> Iterator[str]:
         elif not data.bones[name].use_inherit_rotation:
             yield f"The bone '{name}' does not inherit rotation, so it does not turn with the head. Switch that on."
     for name in dict.fromkeys(rig.bones.values()):
-        limits = [c.name for c in armature.pose.bones[name].constraints if not c.mute and c.influence > 0]
+        limits = [
+            c.name
+            for c in armature.pose.bones[name].constraints
+            if not c.mute and c.influence > 0 and not c.name.startswith(LAYER_CONSTRAINT)
+        ]
         if limits and name != rig.bones.get("root"):
             yield (
                 f"The bone '{name}' has the constraint '{limits[0]}', which may hide its part of the take. "
@@ -77,6 +82,8 @@ def _of_armature(rig: HeadRig) -> Iterator[str]:
 
 def dead_curves(rig: HeadRig) -> Iterator[str]:
     """Takes whose curves turn a bone in another rotation mode than it is in now."""
+    if not rig.has_bones:
+        return
     bones = rig.armature.pose.bones
     paths = {}
     for name in dict.fromkeys(rig.bones.values()):
@@ -115,7 +122,7 @@ def _of_mesh(rig: HeadRig) -> Iterator[str]:
         return
     if mesh.show_only_shape_key and mesh.active_shape_key_index > 0:
         yield f"'{mesh.name}' shows its active shape key alone (the pin), so the face does not move. Unpin it."
-    used = [*rig.expression_keys, *rig.pose_keys.values(), *rig.blink_keys]
+    used = dict.fromkeys([*rig.expression_keys, *rig.pose_keys.values(), *rig.blink_keys, *rig.named_keys.values()])
     muted = [name for name in used if name is not None and keys.key_blocks[name].mute]
     if muted:
         more = f" and {len(muted) - 3} more" if len(muted) > 3 else ""

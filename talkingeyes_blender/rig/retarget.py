@@ -19,6 +19,7 @@ from ..motion import Motion
 from .find import find_rig
 from .head_rig import HEAD_MODEL_PROPERTY, HeadRig
 from .landmark_basis import landmark_basis
+from .named_channels import standin_basis
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ def transfer_to_rig(rig: HeadRig, head_model: str, source: LandmarkBasis | None 
 
     Raises TalkingEyesError where nothing in the file is of that head model, and no ``source`` is given.
     """
-    target = landmark_basis(rig)
+    # Named keys stand for the stand-in's expressions, wherever they lie on the rig's mesh.
+    target = standin_basis() if rig.vocabulary else landmark_basis(rig)
     return None if target is None else _transfer(source or _source(rig, head_model), target)
 
 

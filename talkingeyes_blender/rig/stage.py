@@ -82,7 +82,7 @@ def _portrait(rig: HeadRig) -> tuple[np.ndarray, np.ndarray, float]:
     to_world = np.array(rig.armature.matrix_world, np.float64)
     axes = to_world[:3, :3] @ rig.frame
     axes = axes / np.linalg.norm(axes, axis=0)
-    bones = rig.armature.data.bones
+    bones = rig.armature.data.bones if rig.has_bones else ()
     if "left_eye" in rig.bones and "right_eye" in rig.bones:
         heads = np.array([bones[rig.bones[side]].head_local for side in ("left_eye", "right_eye")], np.float64)
         left, right = transform(to_world, heads)

@@ -12,7 +12,8 @@ import bpy
 
 from ..errors import TalkingEyesError
 from . import compat
-from .curves import frames_per_second
+from .strip_mix import mixdown
+from .strip_times import placement
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +23,9 @@ class StripTiming:
     """What of a sound is heard when, in seconds."""
 
     path: Path | None
-    """The sound's file; None for a sound that is packed into the .blend file."""
+    """The sound's file; None for a sound that is packed into the .blend file, and for a retimed strip."""
     packed: bytes | None
-    """The packed file's content; None for a file on disk."""
+    """The content of the packed file, or of a mixdown; None for a file on disk."""
     offset: float
     """Where in the file the strip begins to sound."""
     duration: float
@@ -95,43 +96,45 @@ def find_sound(scene: bpy.types.Scene, name: str):
 
 
 def timing(scene: bpy.types.Scene, strip) -> StripTiming:
-    """Which part of which file a sound strip plays, and when, honouring trims and offsets.
+    """Which part of which file a sound strip plays, and when; see ``strip_times.placement``.
 
-    Counted as Blender's mixer counts: the strip begins at its left handle; the frames hidden before that, less the
-    sound's own delay, are skipped in the file; a delay that is left over is silence first.
+    A retimed strip is mixed down first, for its speed is known to Blender's mixer alone.
     """
-    if strip is None or strip.type != "SOUND":
-        raise TalkingEyesError("No sound strip is chosen.", "Choose one, or import a sound file first.")
-    if compat.is_retimed(strip):
-        raise TalkingEyesError(
-            f"The strip '{strip.name}' is retimed, so its speech is not the file's any more.",
-            "Reset its retiming (Strip > Retiming > Reset), or mix it down to a file and use that.",
-        )
-    if strip.sound is None:
-        raise TalkingEyesError(f"The strip '{strip.name}' has no sound.", "Choose another strip.")
-    per_second = frames_per_second(scene)
-    span = compat.span(strip)
-    skipped = span.skipped / per_second - compat.sound_delay(strip)
-    start = span.left / per_second + max(0.0, -skipped)
-    duration = span.right / per_second - start
-    if duration <= 0:
-        raise TalkingEyesError(f"Nothing of the strip '{strip.name}' sounds.", "Lengthen it, or reset its offset.")
+    heard = placement(scene, strip)
     packed = strip.sound.packed_file
-    path = None
-    if packed is None:
-        path = Path(os.path.normpath(bpy.path.abspath(strip.sound.filepath, library=strip.sound.library)))
-        _check_file(path)
+    path = sound_path(strip) if packed is None else None
+    if heard.retiming:
+        return StripTiming(
+            None, mixdown(scene, [strip]).wave, heard.offset, heard.duration, heard.start, heard.start_frame
+        )
     return StripTiming(
         path=path,
         packed=bytes(packed.data) if packed is not None else None,
-        offset=max(0.0, skipped),
-        duration=duration,
-        start=start,
-        start_frame=start * per_second,
+        offset=heard.offset,
+        duration=heard.duration,
+        start=heard.start,
+        start_frame=heard.start_frame,
     )
+
+
+def sound_path(strip) -> Path:
+    """The file of a strip's sound; TalkingEyesError says what to do if it is not there."""
+    sound = strip.sound
+    if sound.filepath.startswith("//") and not (bpy.data.filepath or sound.library):
+        raise TalkingEyesError(
+            f"The path of the sound, {sound.filepath}, counts from the folder of this file, which was never saved.",
+            "Save the file there, or choose the sound again in the strip's properties in the sequencer.",
+        )
+    path = Path(os.path.normpath(bpy.path.abspath(sound.filepath, library=sound.library)))
+    _check_file(path)
+    return path
 
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
-        reason = "is a folder, not a sound file" if path.is_dir() else "does not exist"
-        raise TalkingEyesError(f"The sound file {path} {reason}.", "Choose the file again.")
+        if path.is_dir():
+            raise TalkingEyesError(f"The sound file {path} is a folder, not a sound file.", "Choose the file again.")
+        raise TalkingEyesError(
+            f"The sound file {path} does not exist.",
+            "If it was moved, use File > External Data > Find Missing Files, or choose it again.",
+        )

@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import bpy
@@ -15,10 +16,11 @@ from ..errors import TalkingEyesError
 from . import compat
 from .channels import Parts, Strengths
 from .head_rig import HeadRig
+from .take_records import TAKE_PROPERTY, fields_of, read_record
+
+__all__ = ["TAKE_PROPERTY", "Clip", "Take", "choose_take", "clear", "clips", "owners", "read_record", "takes"]
 
 TRACK = "TalkingEyes"
-TAKE_PROPERTY = "talkingeyes_take"
-"""On our actions: JSON that says what take they are. Whatever lacks it is somebody else's."""
 
 _GAP = 0.01
 """Frames between two strips of a track: where they touch, Blender would show the earlier one."""
@@ -48,6 +50,16 @@ class Take:
     """Seed of the eyes: another than ``seed`` after a resample."""
     settings: Mapping[str, Any]
     """Whatever the writer wanted to remember."""
+    label: str = ""
+    """What the user calls it; empty where he has given it no name."""
+    rating: int = 0
+    """Stars, 0 to 5."""
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Name and version of the weights that made it; empty where that is not known."""
+    format: int = 1
+    """Of its record: see take_records.FORMAT."""
+    locked: frozenset[str] = frozenset()
+    """Parts that are not to be made anew."""
     active: bool = True
     """Whether the take plays, or is kept aside, muted."""
     warnings: tuple[str, ...] = ()
@@ -79,20 +91,10 @@ class Clip:
 
 
 def owners(rig: HeadRig) -> list[bpy.types.ID]:
-    """The data-blocks whose animation a take consists of: the armature object and the mesh's shape keys."""
-    return [owner for owner in (rig.armature, rig.shape_keys) if owner is not None]
-
-
-def read_record(action: bpy.types.Action | None) -> dict[str, Any] | None:
-    """What our property on an action says, or None for an action that is not ours."""
-    text = action.get(TAKE_PROPERTY) if action is not None else None
-    if not isinstance(text, str):
-        return None
-    try:
-        record = json.loads(text)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and "id" in record else None
+    """The data-blocks whose animation a take consists of: the armature object, the mesh's shape keys, then those of
+    further meshes of the face."""
+    more = (part.mesh.data.shape_keys for part in rig.more)
+    return [owner for owner in (rig.armature, rig.shape_keys, *more) if owner is not None]
 
 
 def clips(owner: bpy.types.ID) -> Iterator[Clip]:
@@ -234,11 +236,13 @@ def place(
     start: float,
     end: float,
     keep_previous: bool,
+    keep: Collection[str] = (),
 ) -> None:
     """Put a take's action into the NLA of ``owner``, where its frames ``start`` to ``end`` are scene frames.
 
     Takes that follow one another share a track. One that lies mostly under the new one goes away, or is muted on a
-    track of its own with ``keep_previous``; one that only reaches into it is cut to make room.
+    track of its own with ``keep_previous`` or if its id is in ``keep``; one that only reaches into it is cut to make
+    room.
     """
     end = max(end, start + _EMPTY_STRIP)
     data = owner.animation_data or owner.animation_data_create()
@@ -251,7 +255,7 @@ def place(
         its_own = clip.track != shared
         if clip.overlap(*around) < (strip.frame_end - strip.frame_start) / 2:
             _cut(strip, *around)
-        elif keep_previous:
+        elif keep_previous or clip.record["id"] in keep:
             aside = data.nla_tracks.new()
             aside.name = f"{TRACK} {strip.action.name}"
             bounds = (strip.frame_start, strip.frame_end, strip.action_frame_start, strip.action_frame_end)
@@ -353,6 +357,29 @@ def revert(owner: bpy.types.ID, strips: list[tuple]) -> None:
     _drop_empty(owner)
 
 
+@contextlib.contextmanager
+def all_or_none(rig: HeadRig) -> Iterator[None]:
+    """Bring our strips on a rig back to what they were, and remove what was added, if the block raises.
+
+    The block must not remove takes.
+    """
+    before = [(owner, snapshot(owner)) for owner in owners(rig)]
+    keys = rig.shape_keys.key_blocks if rig.shape_keys is not None else ()
+    sliders = [(key, key.slider_min, key.slider_max) for key in keys]
+    try:
+        yield
+    except BaseException:
+        known = {strip[2] for _, strips in before for strip in strips}
+        new = {clip.strip.action for owner, _ in before for clip in clips(owner)} - known
+        for owner, strips in before:
+            revert(owner, strips)
+        for action in new:
+            remove_unused(action)
+        for key, low, high in sliders:
+            key.slider_min, key.slider_max = low, high
+        raise
+
+
 def values_of(owner: bpy.types.ID, data_paths: set[str]) -> dict[str, Any]:
     """The present values of properties, as JSON takes them."""
     values = {}
@@ -394,17 +421,8 @@ def _drop_empty(owner: bpy.types.ID) -> None:
 def _take(clip: Clip) -> Take:
     record, strip = clip.record, clip.strip
     return Take(
-        id=record["id"],
         name=strip.action.name,
-        seed=record["seed"],
         start=record["start"] + strip.frame_start - strip.action_frame_start,
-        step=record["step"],
-        frames=record["frames"],
-        number=record["number"],
-        head_model=record["head_model"],
-        parts=Parts(**record["parts"]),
-        strengths=Strengths(**record["strengths"]),
-        gaze_seed=record["gaze_seed"],
-        settings=record["settings"],
         active=clip.plays,
+        **fields_of(record),
     )

@@ -27,6 +27,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
+        if arguments[:1] == ["corpus"] and any(a.partition("=")[0] == "--recordings" for a in arguments):
+            from .corpus.recordings import main as from_recordings
+
+            return from_recordings(arguments[1:])
         if arguments[:1] == ["corpus"]:
             from .corpus.build import main as build
 

@@ -62,8 +62,10 @@ class Task:
     device: str = "auto"
     bundle: str | None = None
     motion: Motion | None = None
-    takes: int = 1
+    parts: tuple[str, ...] = ()
+    frames: tuple[int, int] | None = None
     settings: dict[str, object] = dataclasses.field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
 
 
 class Job:
@@ -80,8 +82,7 @@ class Job:
         self.fraction = 0.0
         self.phase = "Starting the worker"
         self.motion: Motion | None = None
-        self.more: list[Motion] = []
-        """Takes after the first, where several were asked for."""
+        self.motions: list[Motion] = []
         self.error: TalkingEyesError | None = None
         self.lacks = ""
         """'graphics memory' or 'memory' where that did not suffice."""
@@ -138,7 +139,8 @@ class Job:
             self.device, self.seconds, self.fraction = answer.done.device, answer.done.seconds, 1.0
             self.error = answer.error
             if self.error is None:
-                self.motion, *self.more = answer.motions
+                self.motions = answer.motions
+                self.motion = self.motions[0]
             self._end("failed" if self.error else "done")
         elif isinstance(answer, protocol.Failed):
             if answer.trace:
@@ -395,8 +397,10 @@ def _write_request(task: Task, number: int, folder: Path, kept: Kept | None = No
         device=task.device,
         bundle=task.bundle,
         motion=motion,
-        takes=task.takes,
+        parts=list(task.parts),
+        frames=None if task.frames is None else list(task.frames),
         settings=task.settings,
+        seeds=list(task.seeds),
     )
 
 

@@ -35,7 +35,9 @@ class Hello:
 class Request:
     """Make a motion from ``duration`` seconds (None: to the end) of the sound file ``audio`` from second ``start`` on.
 
-    ``task`` is 'generate', or 'resample_gaze', which keeps all of the motion in the file ``motion`` but its eyes.
+    ``task`` is 'generate', or 'resample_gaze', which keeps all of the motion in the file ``motion`` but its eyes. With
+    'generate_takes' there is a motion for each of ``seeds``; those after the first go to files beside ``output``.
+    'resample' keeps all of it but ``parts``, and these too but in ``frames`` (first, one behind the last; None: all).
     ``settings`` are the fields of ``inference.generator.GenerationSettings``. The answer is written to ``output``.
     """
 
@@ -49,9 +51,10 @@ class Request:
     device: str = "auto"
     bundle: str | None = None
     motion: str | None = None
-    takes: int = 1
-    """Of 'generate': motions to make, with ``seed`` and the seeds that follow it."""
+    parts: list[str] = dataclasses.field(default_factory=list)
+    frames: list[int] | None = None
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seeds: list[int] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """The motion lies in ``output``, those of further takes in ``more``; ``seconds`` of work on ``device``."""
+    """The motion lies in ``output``, further ones in ``more``; ``seconds`` of work on ``device``."""
 
     id: int
     output: str
@@ -108,6 +111,12 @@ class Stopped:
 KINDS = {kind.__name__.lower(): kind for kind in (Hello, Request, Cancel, Shutdown, Progress, Done, Failed, Stopped)}
 
 Message = Hello | Request | Cancel | Shutdown | Progress | Done | Failed | Stopped
+
+
+def outputs(request: Request) -> list[str]:
+    """Return the files that the motions of a request go to."""
+    stem, dot, ending = request.output.rpartition(".")
+    return [request.output, *(f"{stem}-{n}{dot}{ending}" for n in range(2, len(request.seeds) + 1))]
 
 
 def encode(message: Message) -> bytes:

@@ -90,8 +90,9 @@ class Server:
     def _answer(self, request: protocol.Request) -> protocol.Done | protocol.Failed | protocol.Stopped:
         began = time.perf_counter()
         try:
-            device, more = self._work(request)
-            return protocol.Done(request.id, request.output, device, round(time.perf_counter() - began, 3), more)
+            device = self._work(request)
+            first, *more = protocol.outputs(request)
+            return protocol.Done(request.id, first, device, round(time.perf_counter() - began, 3), more)
         except Cancelled:
             return protocol.Stopped(request.id)
         except TalkingEyesError as error:
@@ -101,8 +102,7 @@ class Server:
             self._warm = None
             return protocol.Failed(request.id, *explain(error), traceback.format_exc(), lacking(error))
 
-    def _work(self, request: protocol.Request) -> tuple[str, list[str]]:
-        """Do what is asked; return the device, and the files of the takes after the first."""
+    def _work(self, request: protocol.Request) -> str:
         from ..inference.audio import read_audio
         from ..inference.generator import GenerationSettings
         from ..motion import Motion
@@ -113,21 +113,21 @@ class Server:
         settings = GenerationSettings(**request.settings)
         progress(0.0, "Loading the models")
         generator = self._generator(request.bundle, request.device)
-        if request.task == "generate" and request.takes > 1:
-            seeds = [request.seed + number for number in range(request.takes)]
-            motions = generator.generate_takes(clip, seeds, settings, progress)
-        elif request.task == "generate":
+        if request.task == "generate":
             motions = [generator.generate(clip, request.seed, settings, progress)]
+        elif request.task == "generate_takes":
+            motions = generator.generate_takes(clip, request.seeds, settings, progress)
         elif request.task == "resample_gaze":
             motions = [generator.resample_gaze(clip, Motion.load(request.motion), request.seed, settings, progress)]
+        elif request.task == "resample":
+            given, (seed, parts, frames) = Motion.load(request.motion), (request.seed, request.parts, request.frames)
+            motions = [generator.resample(clip, given, seed, parts, frames, settings, progress)]
         else:
             raise TalkingEyesError(f"The worker knows no task '{request.task}'.", "Restart Blender after an update.")
         progress(1.0, "Saving the motion")
-        output = Path(request.output)
-        paths = [output, *(output.with_stem(f"{output.stem}-{n}") for n in range(2, len(motions) + 1))]
-        for motion, path in zip(motions, paths, strict=True):
+        for motion, path in zip(motions, protocol.outputs(request), strict=True):
             motion.save(path)
-        return str(getattr(generator, "device", request.device)), [str(path) for path in paths[1:]]
+        return str(getattr(generator, "device", request.device))
 
     def _generator(self, bundle: str | None, device: str) -> Any:
         key = (bundle, device)

@@ -11,6 +11,8 @@ import re
 import numpy as np
 
 from ...errors import TalkingEyesError
+from .prosody import HZ as LEVEL_HZ
+from .prosody import loudness_db
 from .voices import Phone
 
 ALPHABET = "cmu"
@@ -21,13 +23,20 @@ _BEAMS = ({"bestpath": False}, {"bestpath": False, "beam": 1e-100, "wbeam": 1e-8
 then refuses; a wide beam finds words that are spoken carelessly."""
 
 
-def _decoder(**settings):
+def check() -> None:
+    """Raise TalkingEyesError if pocketsphinx is not installed."""
     try:
-        from pocketsphinx import Decoder
+        import pocketsphinx  # noqa: F401
     except ImportError as error:
         raise TalkingEyesError(
-            "The aligner pocketsphinx is not installed.", "Install it: pip install 'talkingeyes-blender[align]'"
+            "The aligner pocketsphinx is not installed.", "Install it, in this folder: pip install '.[align]'"
         ) from error
+
+
+def _decoder(**settings):
+    check()
+    from pocketsphinx import Decoder
+
     return Decoder(loglevel="FATAL", **settings)
 
 
@@ -93,3 +102,31 @@ def _align(decoder, sound: bytes, words: str) -> list[Phone]:
         Phone(e.start * _STEP, (e.start + e.duration) * _STEP, "sil" if e.name in _SILENT else e.name.lower())
         for e in entries
     ]
+
+
+_SHORTEST = 0.035
+"""Seconds: three steps are the least that the aligner gives a sound, and mean that there was no room for it."""
+
+
+def misfit(samples: np.ndarray, phones: list[Phone]) -> str | None:
+    """Why phones that were found are hardly those of the sound; None where nothing speaks against them.
+
+    A path can be found through words that are not said: sounds are then squeezed, drawn out, or left as silence.
+    Transcripts that were right had at most .30 of their sounds at the least length, none over .5 s.
+    """
+    sounds = np.array([p.end - p.start for p in phones if p.name != "sil"])
+    if not len(sounds):
+        return "no sound of speech was found"
+    if (sounds < _SHORTEST).mean() > 0.4 and len(sounds) > 10:
+        return "the words are more than could be said in the time"
+    if sounds.max() > 0.8:
+        return "a single sound would last almost a second or longer"
+    level = loudness_db(samples)
+    loud = level > np.percentile(level, 95) - 20
+    silent = np.ones(len(level), bool)
+    for phone in phones:
+        if phone.name != "sil":
+            silent[int(phone.start * LEVEL_HZ) : int(np.ceil(phone.end * LEVEL_HZ))] = False
+    if (loud & silent).sum() > 0.25 * loud.sum():
+        return "much is said that the words do not hold"
+    return None

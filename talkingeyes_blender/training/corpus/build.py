@@ -368,8 +368,9 @@ def _describe(folder: Path, count: int, recipe: dict) -> None:
 def main(argv: list[str] | None = None) -> int:
     """``training corpus --out DIR --hours H [--seed N] [--workers K]``."""
     parser = argparse.ArgumentParser(
-        prog="python -m talkingeyes_blender.training corpus", description="Make a synthetic corpus to train on."
-    )
+        prog="python -m talkingeyes_blender.training corpus", description="Make a synthetic corpus to train on.",
+        epilog="With --recordings FOLDER it is made of one's own recordings: see corpus --recordings . --help.",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder; one that a build left unfinished is resumed")
     parser.add_argument("--hours", type=float, default=8.0, help="hours of motion and sound (default 8)")
     parser.add_argument("--seed", type=int, default=0)

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ...errors import TalkingEyesError
 from ...inference.audio import AudioClip
 from ...inference.generator import Generator
 from ...inference.settings import GenerationSettings
@@ -30,12 +33,26 @@ class Moves:
     eyes: np.ndarray
     blink: np.ndarray
 
+    @functools.cached_property
     def shifts(self) -> metrics.Shifts:
         return metrics.shifts(metrics.in_space(self.eyes, self.head))
 
+    @functools.cached_property
+    def ratio_in_head(self) -> float:
+        return metrics.fixation_ratio(metrics.in_head(self.eyes))
+
+    @functools.cached_property
+    def ratio_in_space(self) -> float:
+        return metrics.fixation_ratio(metrics.in_space(self.eyes, self.head))
+
 
 def _amplitudes(some: Sequence[Moves]) -> np.ndarray:
-    return np.concatenate([each.shifts().amplitude for each in some])
+    return np.concatenate([each.shifts.amplitude for each in some])
+
+
+def _share(some: Sequence[Moves], name: str) -> float:
+    """The mean of a share of frames, weighted by frames."""
+    return float(np.average([getattr(each, name) for each in some], weights=[len(each.eyes) for each in some]))
 
 
 def _deviation(some: Sequence[Moves], channel: str, axis: int) -> float:
@@ -48,16 +65,9 @@ FIGURES: dict[str, Callable[[Sequence[Moves]], float]] = {
     "shift amplitude mean, degrees": lambda some: float(_amplitudes(some).mean()),
     "shift amplitude 95 %, degrees": lambda some: float(np.percentile(_amplitudes(some), 95)),
     "shifts a second": lambda some: 25 * len(_amplitudes(some)) / sum(len(m.eyes) for m in some),
-    "fixation median, s": lambda some: float(np.median(np.concatenate([m.shifts().seconds for m in some]))),
-    "fixation ratio, in the head": lambda some: float(
-        np.average([metrics.fixation_ratio(metrics.in_head(m.eyes)) for m in some], weights=[len(m.eyes) for m in some])
-    ),
-    "fixation ratio, in space": lambda some: float(
-        np.average(
-            [metrics.fixation_ratio(metrics.in_space(m.eyes, m.head)) for m in some],
-            weights=[len(m.eyes) for m in some],
-        )
-    ),
+    "fixation median, s": lambda some: float(np.median(np.concatenate([m.shifts.seconds for m in some]))),
+    "fixation ratio, in the head": lambda some: _share(some, "ratio_in_head"),
+    "fixation ratio, in space": lambda some: _share(some, "ratio_in_space"),
     "compensation score": lambda some: float(np.mean([metrics.compensation(m.eyes, m.head) for m in some])),
     "eyes pitch sd, degrees": lambda some: _deviation(some, "eyes", 0),
     "eyes yaw sd, degrees": lambda some: _deviation(some, "eyes", 1),
@@ -69,7 +79,7 @@ FIGURES: dict[str, Callable[[Sequence[Moves]], float]] = {
 
 
 def directions(some: Sequence[Moves]) -> np.ndarray:
-    found = [each.shifts() for each in some]
+    found = [each.shifts for each in some]
     return metrics.direction_shares(
         np.concatenate([f.amplitude for f in found]), np.concatenate([f.direction for f in found])
     )
@@ -152,8 +162,7 @@ def against_scanpaths(split: Dataset, path: Path, sequences: int = 200) -> dict:
 
     Returns figures of amplitude by side and state, and the Jensen-Shannon distance of the two sides' directions.
     """
-    data = np.load(path, allow_pickle=False)
-    people = _shifts_of_people(data)
+    people = _shifts_of_people(_read_scanpaths(path))
     drawn: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for index in np.random.default_rng(0).permutation(len(split))[:sequences]:
         sequence = split[int(index)]
@@ -184,7 +193,18 @@ def against_scanpaths(split: Dataset, path: Path, sequences: int = 200) -> dict:
     return result
 
 
-def _shifts_of_people(data) -> dict[bool, np.ndarray]:
+def _read_scanpaths(path: Path) -> dict[str, np.ndarray]:
+    """Fixations in order: participant, state (0 speaks), segment, azimuth (+ right) and elevation (+ up) in degrees."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in ("participant", "state", "segment", "azimuth_deg", "elevation_deg")}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise TalkingEyesError(
+            f"{path} could not be read as fixations ({error}).", "docs/evaluation.md says what it must hold."
+        ) from error
+
+
+def _shifts_of_people(data: Mapping[str, np.ndarray]) -> dict[bool, np.ndarray]:
     """(n, 2) amplitude and direction of the shifts between consecutive fixations of a segment, by state."""
     same = np.ones(len(data["azimuth_deg"]) - 1, bool)
     for key in ("participant", "state", "segment"):

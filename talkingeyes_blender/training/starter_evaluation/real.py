@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,8 @@ from ..corpus import aligner, articulation, build, prosody
 from ..corpus.articulation import Segment
 from ..corpus.transcripts import find_sounds, transcript_of
 from ..corpus.voices import Phone
-from . import closures, figures, unheard
+from ..evaluation.intervals import Interval
+from . import closures, figures
 from .mouth import Mouth, Viewer
 
 log = logging.getLogger(__name__)
@@ -152,31 +153,40 @@ def _frames(start: float, end: float, count: int) -> slice:
 
 
 def table(spoken: Sequence[Spoken], threshold: float) -> dict:
-    """Figures with intervals over clips; ``threshold`` (mm) was chosen on other voices."""
+    """Figures with intervals over recordings, whose stretches are not independent of each other.
 
-    def mean_of(values) -> float:
-        joined = np.concatenate([np.asarray(v, float) for v in values])
-        return float(joined.mean()) if len(joined) else float("nan")
+    ``threshold`` (mm) was chosen on other voices.
+    """
+    names = list(dict.fromkeys(stretch.recording.name for stretch in spoken))
+    clips = [[stretch for stretch in spoken if stretch.recording.name == name] for name in names]
 
-    def worst(values) -> float:
-        joined = np.concatenate([np.asarray(v, float) for v in values])
-        return float(joined.max()) if len(joined) else float("nan")
+    def closed(rate: str, passed: frozenset[str] = frozenset()) -> Interval:
+        counts = [
+            sum((closures.score(*s.closure, threshold, TOLERANCE, passed) for s in clip), closures.Closures())
+            for clip in clips
+        ]
+        return figures.bootstrap(counts, lambda some: getattr(sum(some, closures.Closures()), rate))
 
-    pairs = [clip.closure for clip in spoken]
-    lip_teeth = frozenset({"lip_teeth"})
-    pauses = [pause_jaw(clip) for clip in spoken]
+    def opened(values: Callable[[Spoken], Sequence[float]], figure: Callable[[np.ndarray], float]) -> Interval:
+        joined = [np.concatenate([np.asarray(values(stretch), float) for stretch in clip]) for clip in clips]
+
+        def of(some: Sequence[np.ndarray]) -> float:
+            every = np.concatenate(some)
+            return float(figure(every)) if len(every) else float("nan")
+
+        return figures.bootstrap(joined, of)
+
     return {
-        "closure F": unheard.closure_interval(pairs, threshold, TOLERANCE),
-        "closure recall": unheard.closure_interval(pairs, threshold, TOLERANCE, "recall"),
-        "closure precision": unheard.closure_interval(pairs, threshold, TOLERANCE, "precision"),
-        "closure F, f and v not counted as false": unheard.closure_interval(
-            pairs, threshold, TOLERANCE, passed=lip_teeth
-        ),
-        "jaw peak on high vowels": figures.bootstrap([vowel_peaks(clip, HIGH_VOWELS) for clip in spoken], mean_of),
-        "jaw peak on low vowels": figures.bootstrap([vowel_peaks(clip, LOW_VOWELS) for clip in spoken], mean_of),
-        "jaw in pauses, mean": figures.bootstrap(pauses, mean_of),
-        "jaw in pauses, worst": figures.bootstrap(pauses, worst),
+        "closure F": closed("f1"),
+        "closure recall": closed("recall"),
+        "closure precision": closed("precision"),
+        "closure F, f and v not counted as false": closed("f1", frozenset({"lip_teeth"})),
+        "jaw peak on high vowels": opened(lambda s: vowel_peaks(s, HIGH_VOWELS), np.mean),
+        "jaw peak on low vowels": opened(lambda s: vowel_peaks(s, LOW_VOWELS), np.mean),
+        "jaw in pauses, mean": opened(pause_jaw, np.mean),
+        "jaw in pauses, worst": opened(pause_jaw, np.max),
+        "recordings": len(clips),
         "stretches": len(spoken),
-        "bilabials": sum(closures.score(gap, s, threshold, TOLERANCE).bilabials for gap, s in pairs),
-        "pauses, s": round(sum(map(len, pauses)) / FPS, 1),
+        "bilabials": sum(closures.score(*s.closure, threshold, TOLERANCE).bilabials for s in spoken),
+        "pauses, s": round(sum(len(pause_jaw(s)) for s in spoken) / FPS, 1),
     }

@@ -1,0 +1,232 @@
+"""Generate Dialogue: one head speaks several sound strips, in one job and without a jump between them.
+
+The strips are mixed as Blender plays them and spoken as one recording, so in the pauses between them the face comes to
+rest as it does in the pauses of a sentence, and head and gaze go on.
+"""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING
+
+import bpy
+
+from .. import preferences
+from ..errors import TalkingEyesError
+from ..rig import compat
+from . import jobs, memory, subject
+
+if TYPE_CHECKING:
+    from ..motion import Motion
+    from ..worker.client import Task
+
+
+def chosen_strips(context: bpy.types.Context, muted: bool = False) -> list:
+    """The selected sound strips, or all where fewer than two are selected; without those that are muted."""
+    from ..rig.strip_times import why_muted
+
+    scene = context.scene
+    strips = [s for s in compat.sound_strips(scene) if muted or why_muted(scene, s) is None]
+    selected = [strip for strip in strips if strip.select]
+    return selected if len(selected) > 1 else strips
+
+
+def why_no_dialogue(context: bpy.types.Context) -> str | None:
+    if len(compat.sound_strips(context.scene)) < 2:
+        return "A dialogue needs two sound strips or more."
+    return None
+
+
+class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
+    """Make the head speak the selected sound strips (all, where fewer than two are selected) one after another"""
+
+    bl_idname = "talkingeyes.generate_dialogue"
+    bl_label = "Generate Dialogue"
+
+    apart: bpy.props.BoolProperty(
+        name="One Take a Strip",
+        description="Write a take for each strip, which lasts until the next one begins. Turn it off to write one take "
+        "over all of them",
+        default=False,
+    )
+    muted: bpy.props.BoolProperty(
+        name="Muted Strips Too", description="Let the head speak strips that Blender does not play", default=False
+    )
+
+    @classmethod
+    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
+        if not context.scene.talkingeyes.parts:
+            return "No part is switched on."
+        return super().disabled_reason(context) or why_no_dialogue(context) or subject.why_no_head(context)
+
+    def plan(self, context: bpy.types.Context) -> DialoguePlan:
+        from ..rig.spoken import record
+        from ..rig.strip_mix import mixdown
+        from ..rig.strip_times import placement
+        from ..rig.strips import sound_path
+        from ..worker.client import Task
+
+        scene, settings, rig = context.scene, context.scene.talkingeyes, subject.head_of(context)
+        strips = sorted(chosen_strips(context, self.muted), key=lambda s: placement(scene, s).start)
+        if len(strips) < 2:
+            raise TalkingEyesError(
+                "Fewer than two of the sound strips can be heard.", "Unmute some, or switch on Muted Strips Too."
+            )
+        for strip in strips:
+            if strip.sound.packed_file is None:
+                sound_path(strip)  # says which file is missing; a mix would be silent there
+        if self.apart:
+            _refuse_overlap(scene, strips)
+        mix = mixdown(scene, strips)
+        task = Task(
+            "generate",
+            mix.wave,
+            settings.seed,
+            duration=mix.duration,
+            device=settings.chosen_device(context),
+            bundle=preferences.read(context).weights,
+            settings=settings.generation(),
+        )
+        told = record(scene, strips, mix.start)
+        return DialoguePlan(
+            task, scene.session_uid, (rig.mesh or rig.armature).session_uid, mix.start_frame, told, self.apart,
+            settings.parts,
+        )  # fmt: skip
+
+
+def _refuse_overlap(scene: bpy.types.Scene, strips: list) -> None:
+    from ..rig.strip_times import placement
+
+    for one, other in itertools.pairwise(strips):
+        if placement(scene, one).end > placement(scene, other).start + 1e-4:
+            raise TalkingEyesError(
+                f"The strips '{one.name}' and '{other.name}' sound at the same time.",
+                "Switch off One Take a Strip, or move them apart.",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class DialoguePlan:
+    """Where the motion belongs, by names and uids, and which strips it speaks."""
+
+    task: Task
+    scene_uid: int
+    head_uid: int
+    start_frame: float
+    told: dict
+    """What the take remembers of its strips; see ``rig.spoken.record``."""
+    apart: bool
+    strengths: dict[str, float]
+
+    def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        from ..rig.channels import Parts, Strengths
+        from ..rig.curves import write_take
+        from ..rig.find import find_rig
+        from ..rig.retarget import motion_for_rig
+        from ..rig.spoken import of_names, record
+
+        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
+        head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
+        if head.name not in scene.objects:
+            raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
+        strips = of_names(scene, [each["strip"] for each in self.told["spoken"]])
+        start = self.start_frame / self.told["frame_rate"]
+        if record(scene, strips, start) != self.told:
+            raise TalkingEyesError("A strip was changed while the motion was made.", "Generate again.")
+        rig = find_rig(head)
+        parts = Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)})
+        warnings: dict[str, None] = {}
+        pieces = self._pieces(motion)
+        for first, piece, told in pieces:
+            take = write_take(
+                rig,
+                motion_for_rig(rig, piece),
+                scene=scene,
+                start_frame=self.start_frame + first * self.told["frame_rate"] / motion.fps,
+                parts=parts,
+                strengths=Strengths(**self.strengths),
+                seed=motion.seed,
+                name=f"TalkingEyes {rig.name} {told['strip']} seed {motion.seed}" if self.apart else None,
+                keep_previous=scene.talkingeyes.keep_takes,
+                settings={**told, **self.task.settings},
+            )
+            memory.remember(take, piece)
+            warnings.update(dict.fromkeys(take.warnings))
+        scene.talkingeyes.gaze_seed = motion.seed
+        scene.sync_mode = "AUDIO_SYNC"
+        written = f"{motion.duration:.1f} s of motion over {len(strips)} strips were written to '{rig.name}'"
+        written += f" as {len(pieces)} takes." if self.apart else " as one take."
+        return " ".join((written, *warnings))
+
+    def _pieces(self, motion: Motion) -> list[tuple[int, Motion, dict]]:
+        """First frame, motion and memory of each take. Takes of their own share the frame at which they meet."""
+        spoken, rate = self.told["spoken"], self.told["frame_rate"]
+        if not self.apart:
+            first = spoken[0]
+            told = {"strip": first["strip"], "start": 0.0, "duration": self.task.duration, "mixed": True, **self.told}
+            return [(0, motion, told)]
+        firsts = [min(motion.frames - 1, round(each["at"] * motion.fps)) for each in spoken]
+        firsts[0] = 0
+        pieces = []
+        for number, each in enumerate(spoken):
+            begin = firsts[number]
+            end = firsts[number + 1] + 1 if number + 1 < len(firsts) else motion.frames
+            cut = {name: getattr(motion, name)[begin:end] for name in ("expression", "jaw", "head", "eyes", "blink")}
+            at = each["at"] - begin / motion.fps
+            told = {
+                "strip": each["strip"],
+                "start": 0.0,
+                "duration": (end - begin) / motion.fps,
+                "mixed": True,
+                "spoken": [{**each, "at": at}],
+                "frame_rate": rate,
+            }
+            pieces.append((begin, motion.replace(**cut), told))
+        return pieces
+
+
+class GenerateStrip(jobs.Explained, bpy.types.Operator):
+    """Make the chosen head speak the sequencer's active sound strip"""
+
+    bl_idname = "talkingeyes.generate_strip"
+    bl_label = "Generate for This Strip"
+
+    @classmethod
+    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
+        return why_no_active_strip(context) or jobs.why_busy() or subject.why_no_head(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return self._generate(context, "EXEC_DEFAULT")
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        return self._generate(context, "INVOKE_DEFAULT")
+
+    def _generate(self, context: bpy.types.Context, how: str) -> set[str]:
+        context.scene.talkingeyes.strip = active_strip(context).name
+        try:
+            done = bpy.ops.talkingeyes.generate(how)
+        except RuntimeError as error:
+            self.report({"ERROR"}, str(error).removeprefix("Error: ").strip())
+            return {"CANCELLED"}
+        return {"CANCELLED"} if done == {"CANCELLED"} else {"FINISHED"}
+
+
+def active_strip(context: bpy.types.Context):
+    """The sequencer's active strip, if it is a sound; else None."""
+    editor = compat.sequencer_scene(context).sequence_editor
+    strip = editor.active_strip if editor is not None else None
+    return strip if strip is not None and strip.type == "SOUND" else None
+
+
+def why_no_active_strip(context: bpy.types.Context) -> str | None:
+    if active_strip(context) is None:
+        return "No sound strip is active in the sequencer."
+    scene = compat.sequencer_scene(context)
+    if scene != context.scene:
+        return f"The sequencer shows the scene '{scene.name}', the window '{context.scene.name}'."
+    return None
+
+
+CLASSES = (GenerateDialogue, GenerateStrip)

@@ -1,0 +1,47 @@
+"""Follow Strip: takes go where their speech went."""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bpy
+
+from ..errors import TalkingEyesError
+from . import jobs, subject
+
+
+class FollowStrip(jobs.Explained, bpy.types.Operator):
+    """Move takes to where their sound strips lie now, and fit them to the scene's frame rate"""
+
+    bl_idname = "talkingeyes.follow_strip"
+    bl_label = "Follow Strip"
+    bl_options = {"REGISTER", "UNDO"}
+
+    take: bpy.props.StringProperty(
+        name="Take", description="Id of the take to move; all takes of the head where it is empty", options={"HIDDEN"}
+    )
+
+    @classmethod
+    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
+        return subject.why_no_take(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..rig.follow import follow, stale, stale_takes
+
+        scene = context.scene
+        try:
+            rig = subject.head_of(context)
+            chosen = [subject.take_named(rig, self.take)] if self.take else stale_takes(rig, scene)
+            said = follow(rig, chosen, scene)
+        except TalkingEyesError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if not chosen:
+            said = list(filter(None, (stale(take, scene) for take in subject.takes_of(context))))
+            self.report({"WARNING" if said else "INFO"}, said[0] if said else "All takes lie where their speech is.")
+            return {"CANCELLED"}
+        moved = "The take lies" if len(chosen) == 1 else f"{len(chosen)} takes lie"
+        self.report({"WARNING" if said else "INFO"}, " ".join((f"{moved} where the speech is now.", *said)))
+        return {"FINISHED"}
+
+
+CLASSES = (FollowStrip,)

@@ -1,0 +1,171 @@
+"""What somebody has changed by hand in the curves of a take, so that it is not lost unasked.
+
+With each action of a take lies a fingerprint of every curve as it was written. A curve that has another one now, that
+is gone or that was added is the user's work.
+"""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import Concatenate, ParamSpec, TypeVar
+
+import bpy
+import numpy as np
+
+from . import compat
+from .head_rig import HeadRig
+from .takes import Clip, Take, clips, owners
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+WRITTEN_PROPERTY = "talkingeyes_written"
+"""On our actions: JSON, fingerprint by slot and curve, as the curves were written."""
+
+_BEZIER = 2
+_COMPUTED_HANDLES = (1, 3, 4)
+"""Vector, automatic and clamped: Blender works out where they end. (0 is free, 2 aligned.)"""
+_REMEMBERED_SECONDS = 1.0
+
+_seen: dict[tuple[int, str], tuple[float, float, bool]] = {}
+
+
+def seal(
+    action: bpy.types.Action, slots: Collection[bpy.types.ActionSlot | None], paths: Collection[str] | None = None
+) -> None:
+    """Note that the curves of an action, or those with one of the data ``paths``, are as we wrote them."""
+    now = _fingerprints(action, slots)
+    if paths is not None:
+        kept = {key: mark for key, mark in _written(action).items() if _path(key) not in paths}
+        now = kept | {key: mark for key, mark in now.items() if _path(key) in paths}
+    action[WRITTEN_PROPERTY] = json.dumps(now)
+
+
+def seal_take(rig: HeadRig, take: Take, paths: Collection[str] | None = None) -> None:
+    """``seal`` all actions of a take, after we have changed its curves ourselves."""
+    slots: dict[bpy.types.Action, list] = {}
+    for clip in _clips(rig, take):
+        slots.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
+    for action, of_action in slots.items():
+        seal(action, of_action, paths)
+
+
+def is_sealed(rig: HeadRig, take: Take) -> bool:
+    """Whether it is known what was written; takes of the first versions did not note it."""
+    return all(WRITTEN_PROPERTY in clip.strip.action for clip in _clips(rig, take))
+
+
+def edited_paths(rig: HeadRig, take: Take) -> set[str]:
+    """Data paths of the curves of a take that somebody has changed, removed or added since they were written."""
+    changed = set()
+    slots: dict[bpy.types.Action, list] = {}
+    for clip in _clips(rig, take):
+        slots.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
+    for action, of_action in slots.items():
+        if WRITTEN_PROPERTY in action:
+            before, now = _written(action), _fingerprints(action, of_action)
+            changed |= {_path(key) for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+    return changed
+
+
+def edited(rig: HeadRig, take: Take, paths: Collection[str] | None = None) -> bool:
+    """Whether a take (or its curves with one of the data ``paths``) may hold work done by hand.
+
+    So it may where nothing says what was written: in takes that the first versions made.
+    """
+    if not is_sealed(rig, take):
+        return True
+    changed = edited_paths(rig, take)
+    return bool(changed if paths is None else changed & set(paths))
+
+
+def by_us(change: Callable[Concatenate[HeadRig, Take, P], R]) -> Callable[Concatenate[HeadRig, Take, P], R]:
+    """Decorate a function (rig, take, ...) that changes a take's curves: that is no edit by hand, and hides none."""
+
+    @functools.wraps(change)
+    def changed(rig: HeadRig, take: Take, *arguments: P.args, **options: P.kwargs) -> R:
+        before = edited_paths(rig, take) if is_sealed(rig, take) else None
+        result = change(rig, take, *arguments, **options)
+        slots: dict[bpy.types.Action, list] = {}
+        for clip in _clips(rig, take) if before is not None else ():
+            slots.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
+        for action, of_action in slots.items():
+            known = {_path(key) for key in _written(action).keys() | _fingerprints(action, of_action).keys()}
+            seal(action, of_action, known - before)
+        return result
+
+    return changed
+
+
+def seems_edited(rig: HeadRig, take: Take) -> bool:
+    """The same for drawing: it may lag behind by a second, or more where looking takes long."""
+    key = (rig.armature.session_uid, take.id)
+    told = _seen.get(key)
+    began = time.perf_counter()
+    if told is None or began > told[0]:
+        answer = is_sealed(rig, take) and bool(edited_paths(rig, take))
+        cost = time.perf_counter() - began
+        told = _seen[key] = (began + max(_REMEMBERED_SECONDS, 50 * cost), cost, answer)
+    return told[2]
+
+
+def why_ask(rig: HeadRig, take: Take) -> str:
+    """One sentence for the user: what would be lost."""
+    if not is_sealed(rig, take):
+        return f"'{take.name}' was made by an earlier version, which did not note whether it was edited by hand."
+    count = len(edited_paths(rig, take))
+    return (
+        f"{count} curve{'s' if count != 1 else ''} of '{take.name}' {'were' if count != 1 else 'was'} edited by hand."
+    )
+
+
+def _clips(rig: HeadRig, take: Take) -> Iterator[Clip]:
+    for owner in owners(rig):
+        yield from (clip for clip in clips(owner) if clip.record["id"] == take.id)
+
+
+def _written(action: bpy.types.Action) -> dict[str, str]:
+    try:
+        written = json.loads(action.get(WRITTEN_PROPERTY, "{}"))
+    except (TypeError, ValueError):
+        return {}
+    return written if isinstance(written, dict) else {}
+
+
+def _path(key: str) -> str:
+    """The data path in 'armature|pose.bones["jaw"].rotation_quaternion|0'."""
+    return key.partition("|")[2].rpartition("|")[0]
+
+
+def _fingerprints(action: bpy.types.Action, slots: Collection[bpy.types.ActionSlot | None]) -> dict[str, str]:
+    marks = {}
+    for slot in slots:
+        kind = slot.target_id_type if slot is not None else action.id_root
+        for curve in compat.Curves(action, slot):
+            marks[f"{kind}|{curve.data_path}|{curve.array_index}"] = _fingerprint(curve)
+    return marks
+
+
+def _fingerprint(curve: bpy.types.FCurve) -> str:
+    points, digest = curve.keyframe_points, hashlib.blake2b(digest_size=6)
+    count = len(points)
+    values, kinds = np.empty(2 * count, np.float32), np.empty(count, np.int32)
+    points.foreach_get("co", values)
+    points.foreach_get("interpolation", kinds)
+    digest.update(values.tobytes() + kinds.tobytes())
+    if (kinds == _BEZIER).any():
+        for side in ("left", "right"):
+            types, ends = np.empty(count, np.int32), np.empty(2 * count, np.float32)
+            points.foreach_get(f"handle_{side}_type", types)
+            points.foreach_get(f"handle_{side}", ends)
+            ends = ends.reshape(-1, 2)
+            ends[np.isin(types, _COMPUTED_HANDLES) | (kinds != _BEZIER)] = 0
+            digest.update(types.tobytes() + ends.tobytes())
+    modifiers = [(modifier.type, modifier.mute) for modifier in curve.modifiers]
+    digest.update(repr((curve.mute, curve.extrapolation, modifiers)).encode())
+    return digest.hexdigest()
