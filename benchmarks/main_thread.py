@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+import types
 import wave
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def _measure(folder: Path, seconds: int) -> None:
     worker = Worker(sys.executable, folder, scratch=folder, launcher=DOUBLE)
     try:
         began = _now()
-        plan = Generate.plan(None, context)
+        plan = Generate.plan(types.SimpleNamespace(edited="KEEP"), context)
         task = dataclasses.replace(plan.task, settings={"act": "slow", "frames": seconds * FPS})
         job = worker.submit(task, kept.begin(context, plan))
         submit = _since(began)
