@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import bpy
 
-from . import preferences, take_properties
-from .operators import adjust_take, jobs
+from . import mapping_properties, preferences, take_properties
+from .operators import adjust_take, cast, jobs
 from .rig import compat
 
 BLINK_RATES = {"PAPER": None, "CONVERSATION": 26.0, "REST": 17.0}
@@ -35,6 +35,13 @@ def _strength(part: str) -> bpy.types.FloatProperty:
     )
 
 
+class KnownHead(bpy.types.PropertyGroup):
+    """A head of the scene and the settings that it keeps for itself."""
+
+    head: bpy.props.PointerProperty(name="Head", type=bpy.types.Object)
+    values: bpy.props.StringProperty(name="Settings", description="As JSON")
+
+
 class SceneSettings(bpy.types.PropertyGroup):
     """``scene.talkingeyes``: whose speech, whose head, and how."""
 
@@ -42,12 +49,18 @@ class SceneSettings(bpy.types.PropertyGroup):
         name="Sound Strip",
         description="The speech: a sound strip of the sequencer; its trim is honoured",
         search=_found_strips,
+        update=cast.strip_chosen,
     )
     rig: bpy.props.PointerProperty(
         name="Head",
         description="The armature of the head, or its mesh",
         type=bpy.types.Object,
         poll=_is_head,
+        update=cast.rig_chosen,
+    )
+    heads: bpy.props.CollectionProperty(name="Heads", type=KnownHead)
+    current: bpy.props.PointerProperty(
+        name="Current Head", description="Whose settings the panel shows", type=bpy.types.Object
     )
     seed: bpy.props.IntProperty(
         name="Seed", description="The same seed makes the same motion again", default=1, min=0, max=MAXIMUM_SEED
@@ -220,13 +233,22 @@ class JobState(bpy.types.PropertyGroup):
 def attach() -> None:
     bpy.types.Scene.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=SceneSettings)
     bpy.types.WindowManager.talkingeyes = bpy.props.PointerProperty(name="TalkingEyes", type=JobState)
+    mapping_properties.attach()
     take_properties.attach()
 
 
 def detach() -> None:
     take_properties.detach()
+    mapping_properties.detach()
     del bpy.types.WindowManager.talkingeyes
     del bpy.types.Scene.talkingeyes
 
 
-CLASSES = (*adjust_take.GROUPS, SceneSettings, JobState, *take_properties.CLASSES)
+CLASSES = (
+    *adjust_take.GROUPS,
+    *mapping_properties.CLASSES,
+    KnownHead,
+    SceneSettings,
+    JobState,
+    *take_properties.CLASSES,
+)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 
 from . import operators, panels, properties
-from .operators import jobs, set_up
+from .operators import cast, jobs, set_up
 from .panels.export import draw_menu
 
 HANDLERS = (
@@ -15,6 +15,7 @@ HANDLERS = (
     (bpy.app.handlers.save_post, jobs.forget_written),
     (bpy.app.handlers.undo_post, jobs.forget),
     (bpy.app.handlers.redo_post, jobs.forget),
+    (bpy.app.handlers.depsgraph_update_post, cast.selection_changed),
 )
 CLASSES = (*properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
 

@@ -36,11 +36,12 @@ class Prompt:
         frames = int(np.ceil(seconds * 25 - 1e-6))
         rng = np.random.default_rng(task.seed)
         motion = task.motion or random_motion(tiny_head(), frames=frames, seed=task.seed)
-        if task.task == "resample_gaze":
+        motion = motion.replace(jaw=motion.jaw * (1, 0, 0))  # so that the bone's x is the motion's
+        if task.task != "generate":
             assert frames == motion.frames
             motion = motion.replace(eyes=rng.uniform(-0.1, 0.1, motion.eyes.shape))
         return types.SimpleNamespace(
-            state="done", motion=motion, more=[], error=None, seconds=0.0, device="cpu", wait=lambda *_: motion
+            state="done", motion=motion, motions=[motion], error=None, seconds=0.0, device="cpu", wait=lambda *_: motion
         )
 
 

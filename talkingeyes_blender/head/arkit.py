@@ -22,6 +22,11 @@ EXPRESSIONS = (
 )  # fmt: skip
 """The 41 expressions in the order of the stand-in's keys Exp1 to Exp41."""
 
+VISEME_NAMES = (
+    "sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O", "U",
+)  # fmt: skip
+"""The 15 visemes of Oculus: what faces have that speak by mouth shapes instead."""
+
 INDEX = {name: i for i, name in enumerate(EXPRESSIONS)}
 
 STANDIN = "talkingeyes-standin-1"

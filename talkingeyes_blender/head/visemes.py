@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .arkit import EXPRESSIONS, INDEX
+from .arkit import EXPRESSIONS, INDEX, VISEME_NAMES
 from .face_basis import LandmarkBasis
 from .landmarks import INNER_LIP, INNER_LIP_PAIRS, MOUTH_CORNERS, OUTER_LIP
 from .rotation import matrix_from_axis_angle
@@ -38,7 +38,7 @@ POSTURES: dict[str, tuple[float, dict[str, float]]] = {
     "O": (8.0, {"mouthPucker": 0.65, "mouthFunnel": 0.3, _LOWER: 0.1}),
     "U": (3.0, {"mouthPucker": 1.0, "mouthFunnel": 0.1}),
 }
-VISEMES = tuple(POSTURES)
+VISEMES = VISEME_NAMES
 _SIDED = ("mouthPress", _SMILE, _STRETCH, _LOWER, _UPPER)
 _POINTS = np.concatenate([OUTER_LIP, INNER_LIP])
 _CORNER_WEIGHT = 1.5

@@ -11,6 +11,7 @@ import bpy
 from .. import preferences
 from ..errors import TalkingEyesError
 from . import asking, jobs, memory, reduce_keys, replacing, same_strip, subject
+from .override_keys import why_linked
 
 if TYPE_CHECKING:
     from ..motion import Motion
@@ -32,7 +33,8 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if not context.scene.talkingeyes.parts:
             return "No part is switched on."
-        return super().disabled_reason(context) or subject.why_no_strip(context) or subject.why_no_head(context)
+        reason = super().disabled_reason(context) or subject.why_no_strip(context) or subject.why_no_head(context)
+        return reason or why_linked(context)
 
     def would_lose(self, context: bpy.types.Context) -> str:
         from ..rig.hand_edits import edited, why_ask

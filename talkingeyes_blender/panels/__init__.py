@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from . import export, layers, preferences, presets, resample, sequencer, sidebar
+from . import export, layers, preferences, presets, resample, rig_mapping, sequencer, sidebar
 
 CLASSES = (
     *preferences.CLASSES,
@@ -11,6 +11,7 @@ CLASSES = (
     *resample.CLASSES,
     *layers.CLASSES,
     *presets.CLASSES,
+    *rig_mapping.CLASSES,
     *export.CLASSES,
     *sequencer.CLASSES,
 )

@@ -8,6 +8,7 @@ import bpy
 from ..operators import kept, subject
 from ..operators.fit_playback import fits
 from ..operators.generate import Generate
+from ..operators.override_keys import OverrideKeys
 from ..operators.recover import words
 from .presets import draw_characters
 from .set_up import draw_first_run
@@ -72,6 +73,7 @@ class RigPanel(Tab, bpy.types.Panel):
             ("CHECKMARK", report.found),
             ("QUESTION", report.guessed),
             ("X", report.missing),
+            ("REMOVE", report.ignored),
             ("ERROR", report.warnings),
         ):
             for text in texts:
@@ -145,7 +147,9 @@ def _actions(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row.operator("talkingeyes.generate", icon="PLAY")
     reason = Generate.disabled_reason(context)
     if reason is not None and reason not in (subject.why_no_strip(context), subject.why_no_head(context)):
-        _warning(layout, context, reason)
+        box = _warning(layout, context, reason)
+        if OverrideKeys.needed(context):
+            box.operator("talkingeyes.override_keys", icon="LIBRARY_DATA_OVERRIDE")
     layout.prop(settings, "seed")
     column = layout.column(align=True)
     column.operator("talkingeyes.resample_gaze", icon="HIDE_OFF")

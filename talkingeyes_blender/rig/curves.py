@@ -21,6 +21,7 @@ from .blinks import blink_expressions
 from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_paths, motion_channels
 from .hand_edits import edited, is_sealed, seal
 from .head_rig import HeadRig
+from .linked import fault_of
 from .obstacles import dead_curves
 from .strength_layer import adjust_again
 from .take_records import FORMAT
@@ -306,12 +307,9 @@ def _let_go(rig: HeadRig, channels: Channels, before: list[dict[str, Any]]) -> N
 
 def _check(rig: HeadRig, motion: Motion, parts: Parts) -> None:
     refuse_tweak_mode(rig)
-    for owner in owners(rig):
-        if not owner.is_editable:
-            raise TalkingEyesError(
-                f"'{owner.name}' is linked from another file and cannot be animated here.",
-                "Make a library override of it (Object > Library Override > Make), or open its own file.",
-            )
+    fault = fault_of(rig)
+    if fault is not None:
+        raise fault
     if motion.head_model != rig.head_model and parts.face and rig.expressions:
         raise TalkingEyesError(
             f"The motion's expressions belong to the head model '{motion.head_model}', the rig's keys to "

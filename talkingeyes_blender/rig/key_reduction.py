@@ -24,6 +24,7 @@ from .frame import unit_of
 from .hand_edits import by_us
 from .head_rig import HeadRig
 from .landmark_basis import landmark_basis
+from .named import part_of
 from .points import key_points, mesh_to_armature
 from .takes import Clip, Take, clips, owners, refuse_tweak_mode
 
@@ -373,15 +374,19 @@ def _size(rig: HeadRig, path: str) -> float:
     """How far a unit of a shape key moves skin at most, metres of the head; 1 for what is none."""
     if rig.shape_keys is None or not path.startswith("key_blocks["):
         return 1.0
-    key = rig.shape_keys.path_resolve(path.rpartition(".")[0])
+    try:
+        key = rig.shape_keys.path_resolve(path.rpartition(".")[0])
+    except ValueError:
+        return 1.0  # it is a further mesh's
     scale = abs(np.linalg.det(mesh_to_armature(rig.armature, rig.mesh)[:3, :3])) ** (1 / 3) / unit_of(rig)
     return float(scale * np.linalg.norm(key_points(key) - key_points(key.relative_key), axis=1).max(initial=0))
 
 
 def _is_face(rig: HeadRig, path: str) -> bool:
     """Whether a curve has to do with how far the lips are apart."""
-    jaw = {bone_path(rig.bones["jaw"], p) for p in ROTATION_PATHS}
-    keys = {key_path(name) for name in rig.expression_keys if name is not None}
+    jaw = {bone_path(rig.bones["jaw"], p) for p in ROTATION_PATHS} if "jaw" in rig.bones else set()
+    keys = {key_path(n) for names in rig.every_named_keys for part, n in names.items() if part_of(part) == "face"}
+    keys |= {key_path(name) for name in rig.expression_keys if name is not None}
     keys |= {key_path(name) for column, name in rig.pose_keys.items() if 9 <= column < 18}
     return path in jaw | keys
 
@@ -406,7 +411,7 @@ def _closures(rig: HeadRig, take: Take, mine: list[Clip]) -> np.ndarray:
 def lip_partings(rig: HeadRig, mine: list[Clip], frames: np.ndarray) -> np.ndarray | None:
     """(T,) how far a take's curves, without their modifiers, open the lips beyond rest, metres of the head: the least
     of three places along the lips. None where the face's landmarks are not known."""
-    basis = landmark_basis(rig) if rig.expressions else None
+    basis = landmark_basis(rig) if rig.expressions and "jaw" in rig.bones else None
     if basis is None:
         return None
     curves = {

@@ -34,7 +34,7 @@ def landmark_basis(rig: HeadRig) -> LandmarkBasis | None:
     for i, name in enumerate(rig.expression_keys):
         if name is not None:
             displacements[:, :, i] = _displacement(rig, name, indices) @ turn.T
-    return LandmarkBasis(rest[indices], displacements, _hinge(rig, indices, turn))
+    return LandmarkBasis(rest[indices], displacements, _hinge(rig, indices, turn) if "jaw" in rig.bones else None)
 
 
 def _indices(rig: HeadRig) -> list[int] | None:

@@ -97,6 +97,11 @@ def superseded(
     return left
 
 
+def part_of(name: str) -> str:
+    """Which part of a take a named key belongs to: 'face', 'gaze' or 'blinks'."""
+    return "gaze" if name in LOOKS else "blinks" if name in BLINKS else "face"
+
+
 def expression_keys(keys: Mapping[str, str]) -> tuple[str | None, ...]:
     """Key of each of the stand-in's expressions; those that blink are lid keys."""
     return tuple(None if part in BLINKS else keys.get(part) for part in EXPRESSIONS)

@@ -12,10 +12,32 @@ from collections.abc import Iterable
 # anything but letters and digits.
 _BONES = {
     "root": ("root", "global"),
-    "neck": ("neck", "neck01", "neck1", "head"),
-    "jaw": ("jaw", "jawbone", "jawmaster", "lowerjaw", "mandible", "defjaw"),
-    "left_eye": ("lefteye", "lefteyesmplhf", "eyeleft", "eyel", "leye", "eyeballleft", "lefteyeball", "defeyel"),
-    "right_eye": ("righteye", "righteyesmplhf", "eyeright", "eyer", "reye", "eyeballright", "righteyeball", "defeyer"),
+    "neck": ("neck", "neck01", "neck1", "head", "ccbasehead", "jbiphead", "jbipchead"),
+    "jaw": ("jaw", "jawbone", "jawmaster", "lowerjaw", "mandible", "defjaw", "ccbasejawroot", "jawroot"),
+    "left_eye": (
+        "lefteye",
+        "lefteyesmplhf",
+        "eyeleft",
+        "eyel",
+        "leye",
+        "eyeballleft",
+        "lefteyeball",
+        "defeyel",
+        "ccbaseleye",
+        "jadjlfaceeye",
+    ),
+    "right_eye": (
+        "righteye",
+        "righteyesmplhf",
+        "eyeright",
+        "eyer",
+        "reye",
+        "eyeballright",
+        "righteyeball",
+        "defeyer",
+        "ccbasereye",
+        "jadjrfaceeye",
+    ),
 }
 _SURE = {
     "root": {"root"},

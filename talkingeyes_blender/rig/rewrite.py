@@ -30,6 +30,7 @@ from .channels import (
 from .curves import _remove_action, _set_sliders, _sliders, _undo_on_failure, _write
 from .hand_edits import edited, edited_paths, is_sealed, seal
 from .head_rig import HeadRig
+from .named import part_of
 from .takes import (
     TAKE_PROPERTY,
     TRACK,
@@ -102,6 +103,7 @@ def rewrite_parts(
         record["strengths"] = dataclasses.asdict(strengths)
     record["parts"] = {part: part in had | parts for part in PARTS}
     by_expressions = parts & {"face", "blinks"} and "blinks" in had | parts and not any(rig.blink_keys)
+    by_expressions = by_expressions and not rig.vocabulary
     shut = blink_expressions(rig) if by_expressions else None
     channels = motion_channels(
         rig,
@@ -115,7 +117,7 @@ def rewrite_parts(
     wanted = paths_of(rig, parts, shut)
     chosen = [
         [channel for channel in of_owner if channel.data_path in paths]
-        for of_owner, paths in zip((channels.bones, channels.keys), wanted, strict=True)
+        for of_owner, paths in zip(channels.lists, wanted, strict=True)
     ]
     span = None
     if frames is not None and parts <= had and frames != (0, take.frames):
@@ -189,8 +191,9 @@ def lock_part(rig: HeadRig, take: Take, part: str, locked: bool) -> None:
         action[TAKE_PROPERTY] = json.dumps({**json.loads(action[TAKE_PROPERTY]), **changes})
 
 
-def paths_of(rig: HeadRig, parts: Collection[str], shut: np.ndarray | None = None) -> tuple[set[str], set[str]]:
-    """(data paths on the armature, data paths on the shape keys) that parts are written to, in any rotation mode.
+def paths_of(rig: HeadRig, parts: Collection[str], shut: np.ndarray | None = None) -> tuple[set[str], ...]:
+    """By owner of a take (the armature, the shape keys, further ones) the data paths that parts are written to, in any
+    rotation mode.
 
     ``shut`` (E, 2) is what shuts the lids where the rig has no keys for it.
     """
@@ -202,7 +205,7 @@ def paths_of(rig: HeadRig, parts: Collection[str], shut: np.ndarray | None = Non
                 bones |= {bone_path(rig.bones[joint], path) for path in ROTATION_PATHS}
             keys |= {key_path(name) for column, name in rig.pose_keys.items() if column in columns}
     if "gaze" in parts:
-        for paths, more in zip((bones, keys), gaze_paths(rig), strict=True):
+        for paths, more in zip((bones, keys), gaze_paths(rig), strict=False):
             paths |= more
     if "face" in parts:
         keys |= {key_path(name) for name in rig.expression_keys if name is not None}
@@ -211,7 +214,10 @@ def paths_of(rig: HeadRig, parts: Collection[str], shut: np.ndarray | None = Non
         if shut is not None:
             used = zip(rig.expression_keys, shut.any(1), strict=False)
             keys |= {key_path(name) for name, use in used if use and name is not None}
-    return bones, keys
+    if not rig.vocabulary:
+        return bones, keys
+    first, *more = ({key_path(n) for k, n in names.items() if part_of(k) in parts} for names in rig.every_named_keys)
+    return bones, keys | first, *more
 
 
 def _rewrite(curves: compat.Curves, channels: list[Channel], paths: set[str], span: tuple[float, float] | None) -> None:
