@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def until(condition, seconds: float = 20.0) -> None:
 
 
 def plan() -> GeneratePlan:
-    return Generate.plan(None, bpy.context)
+    return Generate.plan(types.SimpleNamespace(edited="KEEP"), bpy.context)
 
 
 def make(worker, act=lambda: None) -> tuple[GeneratePlan, object]:
@@ -130,10 +131,13 @@ def test_a_strip_that_is_renamed_and_moved_meanwhile_is_found_again(ready, doubl
 
 def test_two_strips_that_could_be_meant(ready, double, monkeypatch, speech):
     double()
-    meanwhile(
-        monkeypatch,
-        lambda: (setattr(subject.strip_of(bpy.context), "name", "One"), copy_strip("Two", speech)),
-    )
+
+    def rename_and_copy() -> None:
+        strip = subject.strip_of(bpy.context)
+        copy_strip("Two", speech)
+        strip.name = "One"
+
+    meanwhile(monkeypatch, rename_and_copy)
     with pytest.raises(RuntimeError, match="was renamed while the motion was made, and 2 strips play the same"):
         bpy.ops.talkingeyes.generate()
     assert scene_hash() == meanwhile.hash
@@ -404,8 +408,6 @@ def test_blender_ends_in_the_middle(tmp_path, how, act):
 
 def test_a_set_up_whose_file_was_closed_comes_to_its_end(monkeypatch):
     """The modal operator goes with the file; 'A set-up is running.' must not stay for ever."""
-    import types
-
     from talkingeyes_blender.operators import set_up
 
     setup = types.SimpleNamespace(state="running", build=types.SimpleNamespace(name="the CPU"), cancel=lambda: None)
@@ -425,8 +427,6 @@ def test_a_set_up_whose_file_was_closed_comes_to_its_end(monkeypatch):
 
 def test_the_status_text_is_cleared_where_it_was_set():
     """A user who has turned to another workspace meanwhile finds no 'Esc cancels' in the old one for ever."""
-    import types
-
     cleared = []
     there = bpy.context.workspace
     operator = types.SimpleNamespace(_timer=None, _workspace=there.name)

@@ -73,9 +73,7 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
         locked = replacing.locked_take(scene, rig, heard) if isinstance(self, Generate) else None
         if locked is not None:
             task = dataclasses.replace(task, **replacing.around(locked, settings.parts))
-        return GeneratePlan(
-            task, scene.session_uid, head_uid, strip.name, settings.parts, lose, locked and locked.id
-        )
+        return GeneratePlan(task, scene.session_uid, head_uid, strip.name, settings.parts, lose, locked and locked.id)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -202,9 +202,8 @@ class JobOperator(Explained):
 
         try:
             self._begin(context)
-            self._job.wait(tell)
-        except Cancelled:
-            pass
+            with contextlib.suppress(Cancelled, TalkingEyesError):  # the job's state says so
+                self._job.wait(tell)
         except TalkingEyesError as error:
             return self._refuse(error)
         finally:

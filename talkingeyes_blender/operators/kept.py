@@ -93,13 +93,18 @@ def _by_uid(collection: bpy.types.bpy_prop_collection, uid: int | None) -> bpy.t
 
 def _heard(scene: bpy.types.Scene, name: str, task: Any) -> tuple[str, float] | None:
     """Name of the strip that a task hears, and the seconds after scene frame 0 at which it begins."""
-    from .same_strip import find
+    from ..rig.strip_times import placement
+    from ..rig.strips import list_sounds
+    from .same_strip import plays_the_same
 
-    try:
-        strip, heard = find(scene, name, task)
-    except TalkingEyesError:
-        return None
-    return strip.name, heard.start
+    for strip in list_sounds(scene):
+        try:
+            heard = placement(scene, strip)
+        except TalkingEyesError:
+            continue
+        if name in ("", strip.name) and plays_the_same(heard, task.start, task.duration):
+            return strip.name, heard.start
+    return None
 
 
 def _strengths_of(head: bpy.types.Object, identity: str) -> dict[str, float] | None:

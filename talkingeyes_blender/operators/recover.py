@@ -130,14 +130,15 @@ def _rig(context: bpy.types.Context, scene: bpy.types.Scene, name: str) -> HeadR
 
 def _strip_start(scene: bpy.types.Scene, record: dict) -> float | None:
     """Where the strip of that name begins now, in seconds, if it is still trimmed as it was."""
-    from ..rig.strips import find_sound, timing
+    from ..rig.strip_times import placement
+    from ..rig.strips import find_sound
+    from .same_strip import plays_the_same
 
     try:
-        heard = timing(scene, find_sound(scene, record.get("strip", "")))
+        heard = placement(scene, find_sound(scene, record.get("strip", "")))
     except TalkingEyesError:
         return None
-    same = (heard.offset, heard.duration) == (record.get("start"), record.get("duration"))
-    return heard.start if same else None
+    return heard.start if plays_the_same(heard, record.get("start", 0.0), record.get("duration")) else None
 
 
 CLASSES = (Recover, DiscardMotion)

@@ -45,11 +45,10 @@ def give_back() -> None:
     torch = sys.modules.get("torch")
     if torch is None:
         return
-    for name in ("cuda", "mps"):
-        module = getattr(torch, name, None)
-        if name == "cuda" and module is not None and not module.is_initialized():
-            continue
-        if name == "mps" and not getattr(getattr(torch.backends, "mps", None), "is_available", lambda: False)():
-            continue
+    cuda, mps = getattr(torch, "cuda", None), getattr(torch, "mps", None)
+    if cuda is not None and cuda.is_initialized():
         gc.collect()
-        module.empty_cache()
+        cuda.empty_cache()
+    if mps is not None and torch.backends.mps.is_available():
+        gc.collect()
+        mps.empty_cache()
