@@ -16,7 +16,7 @@ from ..head.rotation import matrix_from_axis_angle
 
 LEAVE = 2.0
 """Degrees by which generated gaze must leave a fixation to end it."""
-MOVING = 1.2
+MOVING = 0.8
 """Degrees a frame above which it is still on its way."""
 FOLLOW = 0.02
 """Share of the distance by which a fixation follows slow wandering, each frame."""

@@ -103,13 +103,11 @@ def _is_clean(sentence: str) -> bool:
     return not re.search(r"[.!?;:]\s*\S", sentence) and sum(c.isupper() for c in sentence) < 0.3 * len(sentence)
 
 
-_ENGLISH = frozenset(
-    _parts(
-        """the an of to and is it you that was for on are with as be at one have this from not by but what all were when we
+_ENGLISH = frozenset(_parts(
+    """the an of to and is it you that was for on are with as be at one have this from not by but what all were when we
     there can your which their if do will how about many then them these so some her would make him has two more my
     who his they should could would been because"""
-    )
-)
+))
 
 
 def _is_english(sentence: str) -> bool:

@@ -95,10 +95,12 @@ _ESPEAK_LANGUAGES = (
     ("pl", 0.5), ("cs", 1), ("sk", 1), ("hu", 0.5), ("ro", 0.5), ("ca", 0.5), ("tr", 0.5), ("hr", 0.5), ("et", 0.5),
     ("lv", 0.3), ("sw", 0.3), ("id", 0.5), ("fi", 0.3),
 )  # fmt: skip
-_ESPEAK_VARIANTS = """f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 klatt klatt2 klatt3 klatt4 Alex Alicia Andrea Andy Annie Denis Diogo Gene
+_ESPEAK_VARIANTS = (
+    """f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 klatt klatt2 klatt3 klatt4 Alex Alicia Andrea Andy Annie Denis Diogo Gene
     Henrique Hugo Jacky Lee Marco Mario Michael Mike Nguyen adam anika antonio aunty belinda benjamin boris caleb
     david ed edward grandma grandpa iven john linda marcelo max michel miguel norbert pablo paul pedro quincy rob
     robert sandro shelby steph travis victor zac"""
+)
 HELD_OUT_LANGUAGE = "fi"
 _HELD_OUT_VOICES = {"flite:awb", "festival:ked_diphone"}
 PINNED = {
