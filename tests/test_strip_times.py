@@ -46,7 +46,7 @@ def test_a_retimed_strip_sounds_as_it_plays(scene, strip, tmp_path):
     before = scene_hash()
     found = strips.timing(scene, strip)
     assert scene_hash() == before
-    assert (found.path, found.offset, found.start_frame) == (None, 0.0, 14.0)
+    assert (found.path, found.offset) == (None, 0.0) and found.start_frame == pytest.approx(14.0)
     ours, rate = read_floats(found.packed)
     plays, other_rate = heard(scene, tmp_path)
     assert found.duration <= len(ours) / rate < found.duration + 0.1  # Blender mixes in blocks
