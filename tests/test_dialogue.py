@@ -30,7 +30,7 @@ from talkingeyes_blender.rig.takes import owners, takes  # noqa: E402
 class Prompt:
     """A worker that answers at once: with noise as long as the sound that it is given."""
 
-    def submit(self, task):
+    def submit(self, task, room=None):
         samples, rate = read_floats(task.audio) if isinstance(task.audio, bytes) else (np.zeros(RATE), RATE)
         seconds = min(len(samples) / rate - task.start, task.duration)
         frames = int(np.ceil(seconds * 25 - 1e-6))
@@ -41,8 +41,9 @@ class Prompt:
             assert frames == motion.frames
             motion = motion.replace(eyes=rng.uniform(-0.1, 0.1, motion.eyes.shape))
         return types.SimpleNamespace(
-            state="done", motion=motion, motions=[motion], error=None, seconds=0.0, device="cpu", wait=lambda *_: motion
-        )
+            state="done", motion=motion, motions=[motion], error=None, seconds=0.0, device="cpu", kept=room,
+            wait=lambda *_: motion,
+        )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
