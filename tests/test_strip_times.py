@@ -52,7 +52,7 @@ def test_a_retimed_strip_sounds_as_it_plays(scene, strip, tmp_path):
     assert found.duration <= len(ours) / rate < found.duration + 0.1  # Blender mixes in blocks
     reached = [level(ours, rate, moment) for moment in np.arange(0.05, found.duration, 0.25)]
     expected = [level(plays, other_rate, found.start + moment) for moment in np.arange(0.05, found.duration, 0.25)]
-    assert reached == pytest.approx(expected, abs=0.003) and max(reached) > 0.3
+    assert reached == pytest.approx(expected, abs=0.006) and max(reached) > 0.3
     # As loud as in the file's fourth second, and that within less than four: it plays faster.
     assert max(reached) > level(stairs(), 16000, 3.0) and found.start + found.duration < 10 / 25 + 3.6
 
