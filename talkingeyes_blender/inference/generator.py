@@ -27,6 +27,7 @@ from .gaze_decoder import CodeSampler
 from .settings import GenerationSettings
 from .silence import mouth_gain, rest_where_silent
 from .speech_encoder import RATE, SpeechEncoder, frame_count
+from .stepping import one_thread
 from .streaming import Causality, Stream
 
 __all__ = ["DEVICES", "GenerationSettings", "Generator", "pick_device"]
@@ -231,7 +232,7 @@ class Generator:
             sampler = CodeSampler([streams.gaze() for streams in draws], settings.temperature, settings.top_k)
         head = torch.from_numpy(motion.head)[None].to(self.device)
         frames = resampling.frames_to_draw(bundle.gaze_decoder, first, last)
-        with phases.phase("Moving the eyes", cost, frames) as tick, _one_thread(self.device):
+        with phases.phase("Moving the eyes", cost, frames) as tick, one_thread(self.device):
             drawn = resampling.draw_gaze(
                 bundle.gaze_decoder, bundle.gaze_vqvae, heard.gaze_features, head, motion.eyes, first, last, sampler,
                 len(draws), _BLOCK, tick,
@@ -296,7 +297,7 @@ class Generator:
     def _make_face(self, clip: AudioClip, heard: _Heard, phases: _Phases) -> None:
         if heard.face is not None:
             return
-        with phases.phase("Moving the face", _COSTS["face"], clip.frames) as tick, _one_thread(self.device):
+        with phases.phase("Moving the face", _COSTS["face"], clip.frames) as tick, one_thread(self.device):
             face = self.bundle.face_decoder.generate(heard.face_features, block=_BLOCK, tick=tick)
         decided = decide_lips(self.bundle, _array(face[0]), heard.face_features)
         heard.face = rest_where_silent(decided, mouth_gain(clip.samples), self.bundle.head_model)
@@ -332,7 +333,7 @@ class Generator:
             sampler = CodeSampler([streams.gaze() for streams in takes], settings.temperature, settings.top_k)
         speech = heard.gaze_features.expand(len(takes), -1, -1)
         cost, frames = _cost_of_gaze(len(takes)), head.shape[1]
-        with phases.phase("Moving the eyes", cost, frames) as tick, _one_thread(self.device):
+        with phases.phase("Moving the eyes", cost, frames) as tick, one_thread(self.device):
             eyes = self.bundle.gaze_decoder.generate(
                 speech, head, self.bundle.gaze_vqvae, sampler, block=_BLOCK, tick=tick
             )
@@ -413,18 +414,6 @@ def _encode(encoder: SpeechEncoder, samples: Tensor, tick: Callable[[int], None]
         once = F.pad(samples, (0, _PAUSE))
         samples = once.repeat(-(-SHORT // len(once)))
     return encoder.encode(samples, tick)[:, :frames]
-
-
-@contextlib.contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
-    """A single frame is too small to be shared out: more threads would double the CPU time and save nothing."""
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _cost_of_gaze(takes: int) -> float:

@@ -9,11 +9,26 @@ shape never changes. A test holds this and ``CausalTransformer`` together within
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
 from .attention import CausalWindowAttention, NearAttention, distance_slopes
 from .transformer import CausalLayer, CausalTransformer, periodic_position
+
+
+@contextlib.contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """A single frame is too small to be shared out: more threads would double the CPU time and save nothing."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Affine:

@@ -10,9 +10,7 @@ the same. How far it is from that of ``generate`` is in docs/design.md.
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +29,7 @@ from .mel_encoder import MelEncoder, MelStream
 from .settings import GenerationSettings
 from .silence import mouth_gain, rest_where_silent
 from .speech_encoder import FRAME, RATE
+from .stepping import one_thread
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -79,7 +78,7 @@ class Stream:
         sampler = None
         if settings.gaze == "sample":
             sampler = CodeSampler(streams.gaze(), settings.temperature, settings.top_k)
-        with _one_thread(device):
+        with one_thread(device):
             self._face = FaceSteps(bundle.face_decoder, 1)
             self._gaze = GazeSteps(bundle.gaze_decoder, bundle.gaze_vqvae, 1, sampler)
             self._head = HeadSteps(bundle.head_vae, streams.head())
@@ -142,7 +141,7 @@ class Stream:
         new, self._samples = self._samples[:wanted], self._samples[wanted:]
         self._heard = last + ahead
         self._past = np.concatenate([self._past, new])[-self.causality.history * FRAME :]
-        with _one_thread(self._device):
+        with one_thread(self._device):
             sound = torch.from_numpy(new).to(self._device)
             heard = [ear.hear(sound, first) for ear in self._ears]
             both = (heard[0], heard[-1])
@@ -190,15 +189,3 @@ class Stream:
             expression=face[:, :-3], jaw=face[:, -3:], head=head, eyes=eyes, blink=blink, seed=self._seed,
             head_model=self._bundle.head_model, fps=FPS,
         ).checked()  # fmt: skip
-
-
-@contextlib.contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
-    """A block is too small to be shared out among threads."""
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

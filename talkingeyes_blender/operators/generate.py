@@ -38,11 +38,11 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
 
     def would_lose(self, context: bpy.types.Context) -> str:
         from ..rig.hand_edits import edited, why_ask
-        from ..rig.strips import timing
+        from ..rig.strip_times import placement  # not timing, which mixes a retimed strip down
 
         scene = context.scene
         try:
-            rig, heard = subject.head_of(context), timing(scene, subject.strip_of(context))
+            rig, heard = subject.head_of(context), placement(scene, subject.strip_of(context))
         except TalkingEyesError:
             return ""  # plan says it
         end = heard.start_frame + heard.duration * scene.render.fps / scene.render.fps_base
@@ -90,15 +90,16 @@ class GeneratePlan:
     """Id of the take whose locked parts stay, and whose others are made anew."""
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
-        scene, rig, heard = self.destination()
+        scene, rig, strip, heard = self.destination()
         if self.locked is not None:
             take = replacing.write_around(rig, self.locked, self.task, motion, self.strengths, self.replace_edited)
             scene.talkingeyes.gaze_seed = self.task.seed
             return f"The parts of '{take.name}' that are not locked were made anew."
-        take = self.write(scene, rig, heard, motion, scene.talkingeyes.keep_takes)
-        return self.finish(scene, rig, motion, take.warnings, f"{motion.duration:.1f} s of motion were written")
+        take = self.write(scene, rig, strip, heard, motion, scene.talkingeyes.keep_takes)
+        said = f"{motion.duration:.1f} s of motion were written"
+        return self.finish(scene, rig, strip, motion, take.warnings, said)
 
-    def destination(self) -> tuple[bpy.types.Scene, HeadRig, Placement]:
+    def destination(self) -> tuple[bpy.types.Scene, HeadRig, bpy.types.Strip, Placement]:
         """What the names and uids mean by now; raise TalkingEyesError where they mean nothing or something else."""
         from ..rig.find import find_rig
         from ..rig.strip_times import placement
@@ -108,18 +109,17 @@ class GeneratePlan:
         if head.name not in scene.objects:
             raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
         strip, _ = same_strip.find(scene, self.strip, self.task)
-        return scene, find_rig(head), placement(scene, strip)
+        return scene, find_rig(head), strip, placement(scene, strip)
 
     def write(
-        self, scene: bpy.types.Scene, rig: HeadRig, heard: Placement, motion: Motion, keep_previous: bool
-    ) -> Take:
+        self, scene: bpy.types.Scene, rig: HeadRig, strip: bpy.types.Strip, heard: Placement, motion: Motion,
+        keep_previous: bool,
+    ) -> Take:  # fmt: skip
         from ..rig.channels import Parts, Strengths
         from ..rig.curves import write_take
         from ..rig.retarget import motion_for_rig
         from ..rig.spoken import record
         from ..rig.take_records import weights_in
-
-        strip, _ = same_strip.find(scene, self.strip, self.task)
 
         take = write_take(
             rig,
@@ -144,7 +144,10 @@ class GeneratePlan:
         fewer = reduce_keys.reduce_new(scene, rig, take)
         return dataclasses.replace(take, warnings=(*fewer, *take.warnings))
 
-    def finish(self, scene: bpy.types.Scene, rig: HeadRig, motion: Motion, warnings: tuple[str, ...], said: str) -> str:
+    def finish(
+        self, scene: bpy.types.Scene, rig: HeadRig, strip: bpy.types.Strip, motion: Motion, warnings: tuple[str, ...],
+        said: str,
+    ) -> str:  # fmt: skip
         from ..rig.retarget import report_for_rig
         from ..rig.strip_times import why_muted
 
@@ -153,7 +156,7 @@ class GeneratePlan:
         scene.sync_mode = "AUDIO_SYNC"
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
-        muted = why_muted(scene, same_strip.find(scene, self.strip, self.task)[0])
+        muted = why_muted(scene, strip)
         return " ".join((f"{said} to '{rig.name}'.", *warnings, *cannot, *([muted] if muted else [])))
 
 

@@ -54,12 +54,12 @@ class TakesPlan(GeneratePlan):
     def apply(self, context: bpy.types.Context, motions: list[Motion]) -> str:
         from ..rig.takes import all_or_none
 
-        scene, rig, heard = self.destination()
+        scene, rig, strip, heard = self.destination()
         with all_or_none(rig):
-            takes = [self.write(scene, rig, heard, motion, keep_previous=True) for motion in motions]
+            takes = [self.write(scene, rig, strip, heard, motion, keep_previous=True) for motion in motions]
         seeds = f"{takes[0].seed} to {takes[-1].seed}" if len(takes) > 1 else str(takes[0].seed)
         said = f"{len(takes)} takes of {motions[0].duration:.1f} s, seeds {seeds}, were written"
-        return self.finish(scene, rig, motions[-1], takes[-1].warnings, said)
+        return self.finish(scene, rig, strip, motions[-1], takes[-1].warnings, said)
 
 
 CLASSES = (GenerateTakes,)
