@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import TalkingEyesError
 from .augment import Augmenter
-from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, sequence_paths
+from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, sequence_paths, sound_checksum
 
 if TYPE_CHECKING:
     from .speech_cache import SpeechCache
@@ -46,13 +46,12 @@ def fingerprint(dataset: Dataset) -> str:
     """A hash of what the sequences hold, from the checksums that their files carry: no file is read whole."""
     digest = hashlib.sha256(json.dumps([dataset.head_model, dataset.ids]).encode())
     for name in dataset.ids:
-        npz, flac = sequence_paths(dataset.folder, name)
+        npz, _ = sequence_paths(dataset.folder, name)
         digest.update(f"{name} {dataset.split_of(dataset.subject(name))}".encode())
         try:
             with zipfile.ZipFile(npz) as archive:
                 digest.update(repr([(i.filename, i.CRC, i.file_size) for i in archive.infolist()]).encode())
-            with open(flac, "rb") as sound:
-                digest.update(sound.read(42))  # FLAC's STREAMINFO, which ends with the MD5 of the samples
+            digest.update(sound_checksum(dataset.folder, name))
         except (OSError, zipfile.BadZipFile) as error:
             raise TalkingEyesError(f"Sequence '{name}' could not be read ({error}).", "See check-data.") from error
     return digest.hexdigest()[:16]
@@ -134,7 +133,7 @@ class Crops:
         if index in self._cache:
             self._cache.move_to_end(index)
             return self._cache[index]
-        kept = _keep(self.dataset[index], self.sound)
+        kept = _keep(self.dataset.read(index, sound=self.sound), self.sound)
         self._cache[index] = kept
         self._used += _size(kept)
         while self._used > self._memory and len(self._cache) > 1:

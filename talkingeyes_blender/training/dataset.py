@@ -167,6 +167,12 @@ def sequence_paths(folder: Path, name: str) -> tuple[Path, Path]:
     return base / f"{name}.npz", base / f"{name}.flac"
 
 
+def sound_checksum(folder: Path, name: str) -> bytes:
+    """FLAC's STREAMINFO of a sequence's sound, which ends with the MD5 of the samples; OSError if it is not there."""
+    with open(sequence_paths(folder, name)[1], "rb") as sound:
+        return sound.read(42)
+
+
 def replace_file(path: Path, payload: bytes) -> None:
     """Write beside ``path``, then rename, so that a half-written file is never seen."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}", suffix=".part")
@@ -348,7 +354,11 @@ class Dataset:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Sequence:
-        sequence = read_sequence(self.folder, self.ids[index], sound=self.sound)
+        return self.read(index, sound=self.sound)
+
+    def read(self, index: int, *, sound: bool) -> Sequence:
+        """A sequence, with its sound or without: decoding that takes longest."""
+        sequence = read_sequence(self.folder, self.ids[index], sound=sound)
         if self.head_model and sequence.head_model != self.head_model:
             raise TalkingEyesError(
                 f"Sequence '{sequence.id}' is in the basis of '{sequence.head_model}', its dataset in that of "

@@ -24,7 +24,7 @@ from ..errors import TalkingEyesError
 from ..inference.speech_encoder import SpeechEncoder
 from ..inference.wav2vec2_encoder import Wav2Vec2Encoder
 from .config import FROZEN
-from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, sequence_paths
+from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, sequence_paths, sound_checksum
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class SpeechCache:
                 digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
         self._weights, self._folder = digest.hexdigest()[:16], Path(folder)
         self._encoder = encoder
+        self._paths: dict[tuple[Path, str], Path] = {}
+        """Asked for at each crop; a sound does not change while it is learned from."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -79,13 +81,15 @@ class SpeechCache:
 
     def path(self, dataset: Dataset, name: str) -> Path:
         """Where a sequence's rows are kept: by the sound's own checksum, which its file carries, and the weights."""
-        flac = sequence_paths(dataset.folder, name)[1]
-        try:
-            with open(flac, "rb") as sound:
-                header = sound.read(42)  # FLAC's STREAMINFO, which ends with the MD5 of the samples
-        except OSError as error:
-            raise TalkingEyesError(f"{flac} could not be read ({error.strerror}).", "See check-data.") from error
-        return self._folder / f"{hashlib.sha256(header).hexdigest()[:24]}-{self._weights}.npy"
+        key = (dataset.folder, name)
+        if key not in self._paths:
+            try:
+                header = sound_checksum(dataset.folder, name)
+            except OSError as error:
+                flac = sequence_paths(dataset.folder, name)[1]
+                raise TalkingEyesError(f"{flac} could not be read ({error.strerror}).", "See check-data.") from error
+            self._paths[key] = self._folder / f"{hashlib.sha256(header).hexdigest()[:24]}-{self._weights}.npy"
+        return self._paths[key]
 
     @torch.no_grad()
     def _rows(self, sequence: Sequence) -> np.ndarray:
