@@ -8,14 +8,12 @@ and marked as such.
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import argparse
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.command import run
 from talkingeyes_blender.inference.generator import Generator
 
 SAMPLED = (50, 150, 300, 600, 1000)
@@ -84,16 +82,5 @@ def table(results: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recompute", description=__doc__)
-    parser.add_argument("--weights", help="weight bundle; the starter weights by default")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    results = measure(options.weights)
-    print(table(results))
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    run("recompute", __doc__, measure, table)

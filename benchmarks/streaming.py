@@ -6,14 +6,13 @@ The latency is what the stream must hear before a frame can be made (``Causality
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.command import run
 from talkingeyes_blender.inference.audio import AudioClip
 from talkingeyes_blender.inference.generator import Generator
 
@@ -73,16 +72,5 @@ def table(r: dict[str, float]) -> str:
     return "\n".join(["| streaming | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__)
-    parser.add_argument("--weights", help="weight bundle; the starter weights by default")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    result = measure(options.weights)
-    print(table(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    run("streaming", __doc__, measure, table)

@@ -3,14 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.command import run
 from talkingeyes_blender.worker.client import Task, Worker
 
 SOUND = Path(__file__).parents[1] / "talkingeyes_blender" / "assets" / "speech.flac"
@@ -36,16 +35,5 @@ def table(result: dict[str, float]) -> str:
     return "\n".join(["| worker, 14 s of speech | seconds |", "|---|---|", *rows])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.worker", description=__doc__)
-    parser.add_argument("--weights", help="weight bundle; the starter weights by default")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    result = measure(options.weights)
-    print(table(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    run("worker", __doc__, measure, table)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy.spatial.distance import jensenshannon
 
 from ...head.rotation import matrix_from_axis_angle
 from ...motion import FPS
@@ -89,13 +90,7 @@ def direction_shares(amplitude: np.ndarray, direction: np.ndarray) -> np.ndarray
 
 def jensen_shannon(one: np.ndarray, other: np.ndarray) -> float:
     """Jensen-Shannon distance of two distributions (Endres and Schindelin, 2003), in bits, 0 to 1."""
-    middle = (one + other) / 2
-
-    def divergence(p: np.ndarray) -> float:
-        seen = p > 0
-        return float((p[seen] * np.log2(p[seen] / middle[seen])).sum())
-
-    return float(np.sqrt(max(0.0, (divergence(one) + divergence(other)) / 2)))
+    return float(jensenshannon(one, other, base=2))
 
 
 def compensation(eyes: np.ndarray, head: np.ndarray) -> float:
