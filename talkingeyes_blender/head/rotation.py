@@ -156,3 +156,14 @@ def axis_angle_keys(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     signs[1:] = np.where(np.cumsum((axes[1:] * axes[:-1]).sum(-1) < 0) % 2 == 1, -1.0, 1.0)
     lengths = np.maximum(angles / angles.max(), 1e-3)
     return angles * signs, axes * (signs * lengths)[:, None]
+
+
+def turn_to(direction: np.ndarray, limit: float) -> np.ndarray:
+    """Rotation vectors (T, 2) about X and Y that turn +Z to unit directions (T, 3) without torsion (Listing's law).
+
+    They end at ``limit`` radians: an eye turns no further in the head.
+    """
+    angle = np.arccos(np.clip(direction[:, 2], -1, 1))
+    axis = np.stack([-direction[:, 1], direction[:, 0]], 1)
+    axis /= np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-12)
+    return axis * np.minimum(angle, limit)[:, None]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..head.rotation import matrix_from_axis_angle
+from ..head.rotation import matrix_from_axis_angle, turn_to
 
 LEAVE = 2.0
 """Degrees by which generated gaze must leave a fixation to end it."""
@@ -45,11 +45,7 @@ class Fixating:
         space = np.einsum("tij,tj->ti", turned, inside)
         held = np.array([self._step(direction) for direction in space])
         back = np.einsum("tji,tj->ti", turned, held)
-        angle = np.arccos(np.clip(back[:, 2], -1, 1))
-        axis = np.stack([-back[:, 1], back[:, 0]], 1)
-        axis /= np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-12)
-        rotation = axis * np.minimum(angle, OCULAR_LIMIT)[:, None]
-        middle = np.concatenate([rotation, np.zeros((len(eyes), 1))], axis=1)  # no torsion (Listing)
+        middle = np.concatenate([turn_to(back, OCULAR_LIMIT), np.zeros((len(eyes), 1))], axis=1)
         return np.concatenate([middle + apart, middle - apart], axis=1).astype(np.float32)
 
     def _step(self, direction: np.ndarray) -> np.ndarray:

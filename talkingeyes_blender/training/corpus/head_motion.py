@@ -14,6 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, lfilter, sosfiltfilt
 
+from ...head.rotation import turn_to
 from ...motion import FPS
 from .gaze import HZ
 from .prosody import HZ as PROSODY_HZ
@@ -162,10 +163,7 @@ def head_and_eyes(
     turned -= turned.mean(0)
     direction = _directions(np.radians(gaze[at] + partner))
     inside = np.einsum("tji,tj->ti", _matrices(turned), direction)
-    angle = np.arccos(np.clip(inside[:, 2], -1, 1))
-    axis = np.stack([-inside[:, 1], inside[:, 0]], 1)
-    axis /= np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-12)
-    eye = axis * np.minimum(angle, np.radians(OCULAR_LIMIT))[:, None]
+    eye = turn_to(inside, np.radians(OCULAR_LIMIT))
     # Looks away go past the partner, into the distance.
     away = np.clip(np.hypot(*gaze[at].T) / 15.0, 0, 1)
     half = np.radians(vergence * (1.0 - 0.35 * away)) / 2
