@@ -6,12 +6,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import bpy
 
 from ..errors import TalkingEyesError
+from ..head.writing import written_whole
 from .find import face_meshes
 from .mapping import RigMap, read_map, store_map
 from .mapping_rows import CHOSEN, FOUND, GUESSED, IGNORED, holder, refuse_linked, table
@@ -36,20 +36,8 @@ def save_mapping(obj: bpy.types.Object, path: str | os.PathLike) -> int:
         "keys": {row.part: row.name for row in kept if not row.is_bone},
         **{name: dict(getattr(choice, name)) for name in ("ignored", "axes", "amounts")},
     }
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=2, sort_keys=True)
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise TalkingEyesError(
-            f"{path} could not be written ({error.strerror}).", "Choose a folder that can be written and has space."
-        ) from error
-    finally:
-        if temporary:
-            os.unlink(temporary)
+    with written_whole(path) as beside:
+        beside.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
     return len(kept)
 
 

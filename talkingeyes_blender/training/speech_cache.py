@@ -10,9 +10,8 @@ when motion is generated. Recordings that are altered at random for each crop ca
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from ..errors import TalkingEyesError
 from ..inference.speech_encoder import SpeechEncoder
 from ..inference.wav2vec2_encoder import Wav2Vec2Encoder
 from .config import FROZEN
-from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, sequence_paths, sound_checksum
+from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, replace_file, sequence_paths, sound_checksum
 
 log = logging.getLogger(__name__)
 
@@ -102,11 +101,10 @@ class SpeechCache:
 
     @staticmethod
     def _write(path: Path, rows: np.ndarray) -> None:
+        payload = io.BytesIO()
+        np.save(payload, rows, allow_pickle=False)
         try:
-            handle, temporary = tempfile.mkstemp(suffix=".part", dir=path.parent)
-            with os.fdopen(handle, "wb") as out:
-                np.save(out, rows, allow_pickle=False)
-            os.replace(temporary, path)
+            replace_file(path, payload.getvalue())
         except OSError as error:
             raise TalkingEyesError(
                 f"The speech features could not be written to {path.parent} ({error.strerror}).",
