@@ -78,8 +78,8 @@ def _small() -> Setting:
         vqvae=GazeVQVAEStage(
             model=GazeVQVAEConfig(dim=96, layers=2, hidden=192, code_dim=code),
             loop=LoopConfig(
-                steps=1000, batch=16, frames=125, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
-                betas=(0.9, 0.98), validate_every=250, save_every=100,
+                steps=600, batch=16, frames=125, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
+                betas=(0.9, 0.98), validate_every=300, save_every=100,
             ),
         ),
         stage_two=SpeechToGazeStage(
@@ -90,13 +90,13 @@ def _small() -> Setting:
             own_passes=2,
             gaze_trains_head=True,
             loop=LoopConfig(
-                steps=500, batch=12, frames=250, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
-                betas=(0.9, 0.98), validate_every=200, save_every=100,
+                steps=320, batch=12, frames=250, learning_rate=1e-3, warmup=50, final_rate=0.05, ema=0.99, bf16=True,
+                betas=(0.9, 0.98), validate_every=160, save_every=100,
             ),
         ),
         correlation=CorrelationStage(
             loop=LoopConfig(
-                steps=600, batch=24, learning_rate=1e-3, warmup=50, final_rate=0.05, weight_decay=0.05, ema=0.98,
+                steps=400, batch=24, learning_rate=1e-3, warmup=50, final_rate=0.05, weight_decay=0.05, ema=0.98,
                 betas=(0.9, 0.98), validate_every=200, save_every=100,
             )
         ),
