@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import TalkingEyesError
@@ -24,9 +23,10 @@ from .bundle import load_bundle
 from .closing import decide_lips
 from .fixating import Fixating
 from .gaze_decoder import CodeSampler
+from .hearing import FeatureCache, encode, feature_key
 from .settings import GenerationSettings
 from .silence import mouth_gain, rest_where_silent
-from .speech_encoder import RATE, SpeechEncoder, frame_count
+from .speech_encoder import SpeechEncoder
 from .stepping import one_thread
 from .streaming import Causality, Stream
 
@@ -38,14 +38,6 @@ Progress = Callable[[float, str], None]
 """Told the fraction done, 0 to 1, and the phase; it may raise Cancelled."""
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
-
-SHORT = 2 * RATE
-"""Samples below which a clip is repeated for the encoders, which measure levels over the whole of it."""
-
-_PAUSE = RATE // 5
-"""Samples of silence between the repeats: what follows a short clip is a pause, not its own beginning. Half a second or
-silence alone would spoil the levels: log-mel inputs of .8 s cut from longer clips then differ by .26 and .40 from what
-they were in place, with this by .18."""
 
 _BLOCK = 250
 """Frames between two reports while decoding, and so the time that a Cancel takes to be heard."""
@@ -88,14 +80,19 @@ class Generator:
     the CPU; the same seed gives the same motion on the same device. The face has no randomness.
     """
 
-    def __init__(self, bundle: str | os.PathLike | None = None, device: str = "auto") -> None:
+    def __init__(
+        self, bundle: str | os.PathLike | None = None, device: str = "auto", features: FeatureCache | None = None
+    ) -> None:
         """Load ``bundle`` (a folder; None for the starter weights) onto ``device`` (one of ``DEVICES``).
+
+        ``features``: where what the encoders hear is kept beyond this object's life; None keeps it nowhere.
 
         Raises:
             TalkingEyesError: no such device, or the bundle is missing, damaged or of another version.
         """
         self.device = pick_device(device)
         self.bundle = load_bundle(bundle, self.device)
+        self._features = features
         self._heard: collections.OrderedDict[str, _Heard] = collections.OrderedDict()
         log.info("bundle '%s' from %s on %s", self.bundle.name, self.bundle.folder, self.device)
 
@@ -284,15 +281,27 @@ class Generator:
     def _hear(self, clip: AudioClip, phases: _Phases) -> _Heard:
         heard = self._heard.get(clip.digest)
         if heard is None:
-            samples = torch.from_numpy(clip.samples).to(self.device)
             features = []
             for encoder in self._encoders():
                 with phases.phase("Listening to the speech", _COSTS[encoder.config.kind], clip.frames) as tick:
-                    features.append(_encode(encoder, samples, tick))
+                    features.append(self._listen(encoder, clip, tick))
             heard = self._heard[clip.digest] = _Heard(features[0], features[-1])
             self._forget()
         self._heard.move_to_end(clip.digest)
         return heard
+
+    def _listen(self, encoder: SpeechEncoder, clip: AudioClip, tick: Callable[[int], None]) -> Tensor:
+        """What the encoder hears, or what is kept of it, (1, T, S)."""
+        key = None
+        if self._features is not None:
+            key = feature_key(clip, encoder, self.bundle.digest_of(encoder))
+            kept = self._features.get(key)
+            if kept is not None and kept.shape == (1, clip.frames, encoder.feature_dim):
+                return kept.to(self.device)
+        features = encode(encoder, torch.from_numpy(clip.samples).to(self.device), tick)
+        if key is not None:
+            self._features.put(key, features)
+        return features
 
     def _make_face(self, clip: AudioClip, heard: _Heard, phases: _Phases) -> None:
         if heard.face is not None:
@@ -405,15 +414,6 @@ class _Phases:
         tick(0)
         yield tick
         self._done += cost
-
-
-def _encode(encoder: SpeechEncoder, samples: Tensor, tick: Callable[[int], None]) -> Tensor:
-    """(n,) samples to (1, T, S). A short clip is heard several times over, with pauses, and once remembered."""
-    frames = frame_count(len(samples))
-    if len(samples) < SHORT:
-        once = F.pad(samples, (0, _PAUSE))
-        samples = once.repeat(-(-SHORT // len(once)))
-    return encoder.encode(samples, tick)[:, :frames]
 
 
 def _cost_of_gaze(takes: int) -> float:

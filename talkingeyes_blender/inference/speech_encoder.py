@@ -29,6 +29,8 @@ class SpeechEncoder(nn.Module, abc.ABC):
     """Frames that are encoded at a time."""
     margin: int
     """Frames on each side of a window that are encoded with it and then dropped."""
+    precision: torch.dtype = torch.float32
+    """In which products are taken."""
 
     @abc.abstractmethod
     def prepare(self, samples: Tensor) -> Tensor:
