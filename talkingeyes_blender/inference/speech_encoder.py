@@ -26,7 +26,7 @@ class SpeechEncoder(nn.Module, abc.ABC):
 
     feature_dim: int
     window: int
-    """Frames that are encoded at a time."""
+    """Frames that are encoded at a time, at most."""
     margin: int
     """Frames on each side of a window that are encoded with it and then dropped."""
     precision: torch.dtype = torch.float32
@@ -84,8 +84,9 @@ class SpeechEncoder(nn.Module, abc.ABC):
                 tick(frames)
             return out
         pieces = []
-        for first in range(0, frames, self.window):
-            last = min(first + self.window, frames)
+        count = -(-frames // self.window)  # of about the same length: a short last one would hear little around it
+        for number in range(count):
+            first, last = frames * number // count, frames * (number + 1) // count
             low, high = max(0, first - self.margin), min(frames, last + self.margin)
             pieces.append(self.features(prepared[:, low * rows : high * rows])[:, first - low : last - low])
             if tick:
