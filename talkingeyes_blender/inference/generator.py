@@ -39,6 +39,8 @@ Progress = Callable[[float, str], None]
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
+PRECISIONS = ("float32", "bfloat16")
+
 _BLOCK = 250
 """Frames between two reports while decoding, and so the time that a Cancel takes to be heard."""
 
@@ -73,6 +75,26 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The number format in which wav2vec 2.0 takes its products; 'bfloat16' only where the device has such products.
+
+    Raises:
+        TalkingEyesError: it has none, or the name is not known.
+    """
+    if name not in PRECISIONS:
+        raise TalkingEyesError(f"The precision '{name}' is not known.", f"Choose one of {', '.join(PRECISIONS)}.")
+    if name == "float32":
+        return torch.float32
+    if device.type == "cpu":
+        asked = [getattr(torch.cpu, ask, None) for ask in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+        there = any(ask() for ask in asked if ask is not None)
+    else:
+        there = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if not there:
+        raise TalkingEyesError(f"This {device.type.upper()} has no products of bfloat16 numbers.", "Choose float32.")
+    return torch.bfloat16
+
+
 class Generator:
     """The networks of one weight bundle on one device, loaded once, and what the last few clips had in common.
 
@@ -81,17 +103,26 @@ class Generator:
     """
 
     def __init__(
-        self, bundle: str | os.PathLike | None = None, device: str = "auto", features: FeatureCache | None = None
+        self,
+        bundle: str | os.PathLike | None = None,
+        device: str = "auto",
+        features: FeatureCache | None = None,
+        precision: str = "float32",
     ) -> None:
         """Load ``bundle`` (a folder; None for the starter weights) onto ``device`` (one of ``DEVICES``).
 
         ``features``: where what the encoders hear is kept beyond this object's life; None keeps it nowhere.
+        ``precision``: one of ``PRECISIONS``, for wav2vec 2.0; the compact encoder is always exact.
 
         Raises:
-            TalkingEyesError: no such device, or the bundle is missing, damaged or of another version.
+            TalkingEyesError: no such device or precision, or the bundle is missing, damaged or of another version.
         """
         self.device = pick_device(device)
         self.bundle = load_bundle(bundle, self.device)
+        dtype = pick_precision(precision, self.device)
+        for encoder in self._encoders():
+            if encoder.config.kind == "wav2vec2":
+                encoder.precision = dtype
         self._features = features
         self._heard: collections.OrderedDict[str, _Heard] = collections.OrderedDict()
         log.info("bundle '%s' from %s on %s", self.bundle.name, self.bundle.folder, self.device)

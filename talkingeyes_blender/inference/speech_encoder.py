@@ -30,7 +30,7 @@ class SpeechEncoder(nn.Module, abc.ABC):
     margin: int
     """Frames on each side of a window that are encoded with it and then dropped."""
     precision: torch.dtype = torch.float32
-    """In which products are taken."""
+    """In which ``encode`` takes products; what comes out is float32."""
 
     @abc.abstractmethod
     def prepare(self, samples: Tensor) -> Tensor:
@@ -75,6 +75,10 @@ class SpeechEncoder(nn.Module, abc.ABC):
     @torch.inference_mode()
     def encode(self, samples: Tensor, tick: Callable[[int], None] | None = None) -> Tensor:
         """(n,) samples to (1, T, feature_dim), in windows, so that memory and cost a second do not grow."""
+        with torch.autocast(samples.device.type, self.precision, enabled=self.precision != torch.float32):
+            return self._encode(samples, tick).float()
+
+    def _encode(self, samples: Tensor, tick: Callable[[int], None] | None) -> Tensor:
         frames = frame_count(len(samples))
         prepared = self.prepare(nn.functional.pad(samples, (0, frames * FRAME - len(samples)))[None])
         rows = prepared.shape[1] // frames
