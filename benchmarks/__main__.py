@@ -22,7 +22,7 @@ from .generation import run as generate
 from .generation import table as generation_table
 from .generation import total
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def part(module: str, *arguments: str) -> tuple[str, object]:
