@@ -9,6 +9,7 @@ is damaged is as good as none. Nothing here may keep a motion from being made: a
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -51,7 +52,7 @@ _LARGEST = 0.5
 _ABANDONED = 3600.0
 """Seconds after which a half-written file is nobody's."""
 _ENDING = ".features"
-_CODE = ("hearing.py", "speech_encoder.py", "mel_encoder.py", "wav2vec2_encoder.py")
+_CODE = ("hearing.py", "attention.py", "transformer.py", "*encoder.py")
 """Beside this file: what features are made by."""
 
 
@@ -90,10 +91,12 @@ def feature_key(clip: AudioClip, encoder: SpeechEncoder, weights: str) -> str:
     return hashlib.blake2b(json.dumps([clip.digest, *made_by]).encode(), digest_size=20).hexdigest()
 
 
+@functools.cache
 def _code() -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for name in _CODE:
-        digest.update(Path(__file__).with_name(name).read_bytes())
+    for pattern in _CODE:
+        for path in sorted(Path(__file__).parent.glob(pattern)):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
