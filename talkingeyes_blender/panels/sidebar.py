@@ -150,6 +150,7 @@ def _actions(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box = _warning(layout, context, reason)
         if OverrideKeys.needed(context):
             box.operator("talkingeyes.override_keys", icon="LIBRARY_DATA_OVERRIDE")
+    layout.prop(settings, "preview")
     layout.prop(settings, "seed")
     column = layout.column(align=True)
     column.operator("talkingeyes.resample_gaze", icon="HIDE_OFF")
