@@ -1,4 +1,4 @@
-"""The preview: what is made so far plays on the head, the take takes its place, and whatever happens it leaves nothing."""
+"""The preview: what is made so far plays on the head, the take takes its place, and nothing else stays of it."""
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 # ruff: noqa: F811 - fixtures of another file
@@ -19,10 +19,14 @@ from _scene import scene_hash  # noqa: E402
 from test_jobs import folder, the_take, until  # noqa: E402, F401
 from test_operators import addon, delete_head, double, ready, scene, speech  # noqa: E402, F401
 
+from talkingeyes_blender.motion import Motion  # noqa: E402
 from talkingeyes_blender.operators import jobs, preview, subject  # noqa: E402
 from talkingeyes_blender.operators.generate import Generate  # noqa: E402
 from talkingeyes_blender.rig import preview as shown  # noqa: E402
 from talkingeyes_blender.rig.takes import owners  # noqa: E402
+from talkingeyes_blender.worker.client import Piece  # noqa: E402
+
+PLAY = preview.Preview._play
 
 
 class Window(jobs.JobOperator):
@@ -33,7 +37,6 @@ class Window(jobs.JobOperator):
 
     def __init__(self) -> None:
         self.said = []
-        bpy.context.scene.talkingeyes.preview = True
         self._begin(bpy.context, watched=True)
 
     def report(self, kind, text) -> None:
@@ -67,6 +70,11 @@ def quiet(monkeypatch):
     monkeypatch.setattr(preview.Preview, "_play", lambda self, context: None)
 
 
+@pytest.fixture(autouse=True)
+def chosen(ready) -> None:
+    ready.talkingeyes.preview = True
+
+
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
@@ -95,7 +103,6 @@ def test_it_plays_while_the_rest_is_made_and_the_take_takes_its_place(ready, dou
     jobs.cancel()
     assert window.until_ended() == {"CANCELLED"}
     bpy.context.scene.frame_set(1)
-    bpy.context.scene.talkingeyes.preview = False
     assert scene_hash() == before
     double("answer")
     assert Window().until_ended() == {"FINISHED"}
@@ -113,7 +120,6 @@ def curves_of_take() -> list:
 def test_an_error_or_a_death_in_the_middle(ready, double, act):
     double()
     bpy.ops.talkingeyes.generate()  # an earlier take, which must stay as it is
-    ready.talkingeyes.preview = True
     before, whole = animation_hash(), scene_hash()
     double(act)
     window = Window()
@@ -132,7 +138,6 @@ def test_nothing_else_is_touched_while_it_plays(ready, double):
     bpy.ops.talkingeyes.generate()
     above = data.nla_tracks.new()
     above.name = "above"
-    ready.talkingeyes.preview = True
     before = [dump_animation(owner) for owner in owners(rig)]
     whole = scene_hash()
     double("work after pieces")
@@ -182,8 +187,8 @@ def test_an_undo_in_the_middle_and_steps_that_hold_a_preview(ready, double):
     bpy.ops.ed.redo()
     assert animation_hash() == before
     bpy.ops.ed.redo()
-    assert not leftovers() and not any(t.name == shown.TRACK for o in owners(subject.head_of(bpy.context))
-                                       if o.animation_data for t in o.animation_data.nla_tracks)
+    data = [owner.animation_data for owner in owners(subject.head_of(bpy.context))]
+    assert not leftovers() and not any(t.name == shown.TRACK for each in data if each for t in each.nla_tracks)
 
 
 def test_an_undo_after_the_end_leads_back_to_before(ready, double):
@@ -203,7 +208,6 @@ def test_an_undo_after_the_end_leads_back_to_before(ready, double):
 
 def test_a_file_that_is_saved_closed_or_recovered_in_the_middle(ready, double, tmp_path):
     double("work after pieces")
-    bpy.context.scene.talkingeyes.preview = True
     before = animation_hash()
     window = Window().until_shown(2)
     saved, rescued = tmp_path / "saved.blend", tmp_path / "rescued.blend"
@@ -224,7 +228,6 @@ def test_a_file_that_is_saved_closed_or_recovered_in_the_middle(ready, double, t
 def test_while_a_strip_is_being_edited(ready, double):
     double()
     bpy.ops.talkingeyes.generate()
-    bpy.context.scene.talkingeyes.preview = True
     rig = subject.head_of(bpy.context)
     data = rig.armature.animation_data
     before = animation_hash()
@@ -268,32 +271,44 @@ def test_sliders_are_as_they_were(ready, double):
     assert max(key.slider_max for key in rig.shape_keys.key_blocks) > 0.1
     jobs.cancel()
     window.until_ended()
-    bpy.context.scene.talkingeyes.preview = False
     assert scene_hash() == before
 
 
-def test_playback_begins_and_is_put_back(ready, double, monkeypatch):
-    monkeypatch.undo()
+def test_playback_begins_and_is_put_back_unless_the_take_comes(ready, double, monkeypatch):
+    monkeypatch.setattr(preview.Preview, "_play", PLAY)
+    strip = subject.strip_of(bpy.context)
+    strip.frame_start = 31
+    bpy.context.scene.frame_set(7)
+    ready.sync_mode = "NONE"
+    double("work after pieces")
+    window = Window().until_shown(1)
+    assert bpy.context.screen.is_animation_playing
+    assert (ready.frame_current, ready.sync_mode) == (31, "AUDIO_SYNC")
+    jobs.cancel()
+    window.until_ended()
+    assert not bpy.context.screen.is_animation_playing
+    assert (ready.frame_current, ready.sync_mode) == (7, "NONE")
+    double("answer")
+    assert Window().until_ended() == {"FINISHED"}
+    assert bpy.context.screen.is_animation_playing, "now it plays the take"
+    bpy.ops.screen.animation_cancel(restore_frame=False)
+    assert not bpy.context.screen.is_animation_playing
 
 
 def test_a_script_sees_none_of_it(ready, double):
     worker = double()
-    ready.talkingeyes.preview = True
     assert bpy.ops.talkingeyes.generate() == {"FINISHED"}
     assert worker is not None and not leftovers() and len(the_take()) == 1
 
 
 def test_pieces_join_without_a_gap():
-    from test_jobs import kept  # noqa: F401
-
-    from talkingeyes_blender.motion import Motion
-    from talkingeyes_blender.worker.client import Piece
-
     whole = np.arange(30.0)[:, None]
-    def cut(first, last):
+
+    def cut(first: int, last: int) -> Piece:
         part = whole[first:last] / 100
-        return Piece(first, Motion(expression=part, jaw=part.repeat(3, 1), head=part.repeat(3, 1),
-                                   eyes=part.repeat(6, 1), blink=part.repeat(2, 1), seed=1, head_model="x"))
+        widths = {"expression": 1, "jaw": 3, "head": 3, "eyes": 6, "blink": 2}
+        channels = {name: part.repeat(width, 1) for name, width in widths.items()}
+        return Piece(first, Motion(**channels, seed=1, head_model="x"))
 
     first, motion = preview._joined([cut(0, 10), cut(10, 30)], 1)
     assert first == 9 and motion.expression[:, 0] == pytest.approx(whole[9:, 0] / 100)

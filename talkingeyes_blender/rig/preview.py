@@ -54,7 +54,7 @@ def show(rig: HeadRig, motion: Motion, first: int, place: Place) -> bool:
     frames = place.start + place.step * (first + np.arange(motion.frames))
     parts = place.parts
     shut = blink_expressions(rig) if parts.blinks and not rig.vocabulary and not any(rig.blink_keys) else None
-    channels = motion_channels(rig, motion, frames, parts, place.strengths, shut)
+    channels = motion_channels(rig, motion, frames, parts, place.strengths, shut, halvings=0)
     for owner, of_owner in zip(owners(rig), channels.lists, strict=False):
         if of_owner:
             _show(owner, of_owner, frames, _widened(rig, of_owner) if owner == rig.shape_keys else {})

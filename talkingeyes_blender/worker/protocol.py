@@ -1,8 +1,8 @@
 """What Blender and the worker say to each other: one JSON object a line; arrays travel as npz files named in it.
 
 The worker speaks first (``Hello``). Then each ``Request`` is answered by any number of ``Progress``, of ``Piece`` where
-it asks for them, and exactly one of ``Done``, ``Failed`` or ``Stopped``, all with the request's ``id``. ``Cancel`` and ``Shutdown`` have no answer of their
-own. Lines are ASCII, so that no console's encoding can spoil them.
+it asks for them, and exactly one of ``Done``, ``Failed`` or ``Stopped``, all with the request's ``id``. ``Cancel`` and
+``Shutdown`` have no answer of their own. Lines are ASCII, so that no console's encoding can spoil them.
 """
 
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -119,7 +119,8 @@ class Stopped:
     id: int
 
 
-KINDS = {kind.__name__.lower(): kind for kind in (Hello, Request, Cancel, Shutdown, Progress, Piece, Done, Failed, Stopped)}
+_KINDS = (Hello, Request, Cancel, Shutdown, Progress, Piece, Done, Failed, Stopped)
+KINDS = {kind.__name__.lower(): kind for kind in _KINDS}
 
 Message = Hello | Request | Cancel | Shutdown | Progress | Piece | Done | Failed | Stopped
 
