@@ -1,7 +1,7 @@
 """From the click to motion on the head: ``python -m benchmarks.preview [seconds ...] [--head F] [--weights F]``.
 
 The operator's own steps with the real worker, ticked as a window ticks them: seconds until the first piece plays on the
-head and until the take is written, with the worker fresh and warm, and in brackets the CPU seconds that the worker has used by
+head and until the take is written, with the worker fresh and warm, and in brackets the CPU seconds of the worker until
 then; and for how long a tick that shows a piece holds the main thread.
 """
 

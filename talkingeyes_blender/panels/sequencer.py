@@ -76,7 +76,7 @@ class DialoguePanel(Tab, bpy.types.Panel):
         if left_out:
             lines(column, context, f"{left_out} not selected or muted.", "INFO")
         _dialogue(layout.column(align=True), context)
-        if subject.why_no_head(context) is None and stale_takes(subject.head_of(context), context.scene):
+        if subject.why_no_head(context) is None and stale_takes(subject.head_of(context), context.scene, look=False):
             layout.operator("talkingeyes.follow_strip", icon="TRACKING").take = ""
 
 
@@ -118,7 +118,7 @@ def _takes(layout: bpy.types.UILayout, context: bpy.types.Context, strip: bpy.ty
         return
     layout.label(text="Takes of This Strip")
     for take in takes:
-        old = stale(take, context.scene)
+        old = stale(take, context.scene, look=False)
         row = layout.row(align=True)
         icon = "RADIOBUT_ON" if take.active else "RADIOBUT_OFF"
         text = f"{take.number}: seed {take.seed}"
