@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from . import jobs, subject
+from . import jobs, subject, writing
 from .generate import Generate, GeneratePlan
 
 if TYPE_CHECKING:
@@ -52,11 +52,12 @@ class TakesPlan(GeneratePlan):
     """Like one take, but several: all of them are written, or none."""
 
     def apply(self, context: bpy.types.Context, motions: list[Motion]) -> str:
-        from ..rig.takes import all_or_none
+        from ..rig.take_records import weights_in
 
         scene, rig, strip, heard = self.destination()
-        with all_or_none(rig):
-            takes = [self.write(scene, rig, strip, heard, motion, keep_previous=True) for motion in motions]
+        pieces = [self.piece(scene, strip, heard, motion) for motion in motions]
+        weights = weights_in(self.task.bundle)
+        takes = writing.write_all(scene, rig, pieces, self.strengths, keep_previous=True, weights=weights)
         seeds = f"{takes[0].seed} to {takes[-1].seed}" if len(takes) > 1 else str(takes[0].seed)
         said = f"{len(takes)} takes of {motions[0].duration:.1f} s, seeds {seeds}, were written"
         return self.finish(scene, rig, strip, motions[-1], takes[-1].warnings, said)
