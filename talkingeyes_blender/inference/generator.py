@@ -57,7 +57,7 @@ _KEPT_BYTES = 256 << 20
 _TAKES_AT_ONCE = 16
 """Takes whose gaze is decoded side by side."""
 
-_COSTS = {"mel": 0.2, "mel-transformer": 0.3, "wav2vec2": 7.5, "face": 0.6, "head": 0.1, "gaze": 3.2}
+_COSTS = {"mel": 0.2, "wav2vec2": 7.5, "face": 0.6, "head": 0.1, "gaze": 3.2}
 """CPU seconds a minute of sound, measured: the shares of the progress."""
 
 
