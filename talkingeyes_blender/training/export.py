@@ -28,6 +28,9 @@ _NETWORKS = {
     },
     "face": {"face_decoder": ("face", FaceDecoder, FaceDecoderConfig)},
 }
+WIDENED = (0.5, 3.0)
+"""By how much the head's prior may be narrowed or widened."""
+
 _ENCODERS = {"speech-to-gaze": "gaze_encoder", "face": "face_encoder"}
 
 
@@ -92,4 +95,40 @@ def fit_head_prior(networks: dict[str, nn.Module], dataset: Dataset, crops: int 
             "Leave --fit-prior out.",
         )
     fitted.fit_prior(*(torch.cat(parts) for parts in zip(*codes, strict=True)))
+    _match_spread(fitted, encoder, dataset.split("train"))
     return fitted
+
+
+def _match_spread(vae: HeadVAE, encoder: nn.Module, split: Dataset, clips: int = 48, seconds: float = 40.0) -> None:
+    """Widen the fitted prior until generated heads deviate from their mean as far as recorded ones do.
+
+    The decoder makes less of a latent than the recording had, as squared errors ask of it, so latents drawn as widely
+    as the encoder's give heads that move too little.
+    """
+    speeches, recorded, factor = [], [], vae.latent_factor.clone()
+    for index in np.random.default_rng(1).permutation(len(split)):
+        sequence, frames = split[int(index)], int(seconds * 25)
+        if sequence.duration < vae.config.window / 25 or not sequence.valid.all():
+            continue
+        recorded.append(sequence.head[:frames])
+        speeches.append(encoder.encode(torch.from_numpy(sequence.samples[: frames * 640])))
+        if len(recorded) == clips:
+            break
+    if not recorded:
+        return
+
+    def deviation(heads: list[np.ndarray]) -> np.ndarray:
+        return np.sqrt(np.mean([head.var(0) for head in heads], axis=0))
+
+    wanted = deviation(recorded)
+
+    def ratio(widened: float) -> float:
+        vae.latent_factor.copy_(factor * widened)
+        made = [vae.generate(each, torch.Generator().manual_seed(n))[0].numpy() for n, each in enumerate(speeches)]
+        return float(np.mean(deviation(made) / wanted))
+
+    low, high = WIDENED
+    for _ in range(9):
+        middle = (low + high) / 2
+        low, high = (middle, high) if ratio(middle) < 1 else (low, middle)
+    vae.latent_factor.copy_(factor * (low + high) / 2)
