@@ -59,13 +59,15 @@ def work(rig, take, path) -> exporting.Work:
     sampler = export_data.sampler(bpy.context.scene, rig, take)
     facts = export_data.known(rig, rig.head_model, False)
     return exporting.Work(
-        "FLAME", f"written to {path}", lambda *made: export_data.export_flame(path, facts, *made), sampler=sampler
-    )
+        "FLAME", f"written to {path}", lambda *made: export_data.export_flame(path, facts, *made), sampler=sampler,
+        chunk=exporting.CHUNK_SECONDS,
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def chunks(monkeypatch):
     monkeypatch.setattr(exporting, "CHUNK_SECONDS", 0.0)  # a frame at a time
+    monkeypatch.setattr(exporting, "LONGEST_CHUNK_SECONDS", 0.0)
 
 
 def test_in_chunks_and_in_one_go_are_the_same_file(scene, head, tmp_path):
@@ -141,7 +143,7 @@ def test_faults_of_the_writing_are_told(scene, head, tmp_path):
 
 
 def test_a_chunk_holds_the_window_shortly(scene, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "CHUNK_SECONDS", 0.025)
+    monkeypatch.undo()
     standin = load_standin()
     rig = build_head(bpy.context, standin, "Standin")
     take = speak(rig, standin_motion(60))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 CHUNK_SECONDS = 0.025
 """How long the window waits for a chunk of frames, and then for one frame more at most."""
+LONGEST_CHUNK_SECONDS = 0.5
+"""Where drawing the window takes longer than that by itself, a chunk may take half as long as drawing, up to this."""
 TICK_SECONDS = 0.01
 READING = 0.95
 """Share of the progress until the file is being written."""
@@ -50,10 +53,11 @@ class Work:
     write: Callable[[Motion, Root | None], None]
     motion: Motion | None = None
     sampler: Sampler | None = None
+    chunk: float = CHUNK_SECONDS
 
     def steps(self) -> Iterator[float]:
         """Do it, a little at a time; yields the fraction done. Nothing is written if it is left before the end."""
-        while self.sampler is not None and not self.sampler.read(bpy.context, CHUNK_SECONDS):
+        while self.sampler is not None and not self.sampler.read(bpy.context, self.chunk):
             yield READING * self.sampler.fraction
         faults: list[BaseException] = []
 
@@ -105,7 +109,7 @@ class RunExport(bpy.types.Operator):
         if _pending is None:
             return {"CANCELLED"}
         self._work, _pending, _running = _pending, None, True
-        self._steps, self._writes = self._work.steps(), False
+        self._steps, self._writes, self._ticked = self._work.steps(), False, time.perf_counter()
         self._timer = context.window_manager.event_timer_add(TICK_SECONDS, window=context.window)
         self._workspace = context.workspace.name
         context.window_manager.progress_begin(0, 100)
@@ -118,6 +122,8 @@ class RunExport(bpy.types.Operator):
         if event.type != "TIMER":
             # Nobody may change what is being read; looking at it is another thing.
             return {"PASS_THROUGH"} if event.type in LOOKING else {"RUNNING_MODAL"}
+        drawn = time.perf_counter() - self._ticked
+        self._work.chunk = min(max(CHUNK_SECONDS, drawn / 2), LONGEST_CHUNK_SECONDS)
         try:
             done = next(self._steps)
         except StopIteration:
@@ -130,6 +136,7 @@ class RunExport(bpy.types.Operator):
             return self._end(context, {"ERROR"}, fault)
         self._writes = done >= READING
         context.window_manager.progress_update(100 * done)
+        self._ticked = time.perf_counter()
         status = "writing the file" if self._writes else f"{100 * done:.0f} %, Esc cancels"
         context.workspace.status_text_set(f"{self._work.label}: {status}")
         return {"PASS_THROUGH"}
