@@ -23,10 +23,10 @@ def _is_head(_self: SceneSettings, candidate: bpy.types.Object) -> bool:
     return candidate.type == "ARMATURE" or (candidate.type == "MESH" and candidate.data.shape_keys is not None)
 
 
-def _strength(part: str) -> bpy.types.FloatProperty:
+def _strength(description: str) -> bpy.types.FloatProperty:
     return bpy.props.FloatProperty(
         name="Strength",
-        description=f"How strongly {part} is written; 1 is as generated",
+        description=description,
         default=1.0,
         min=0.0,
         max=3.0,
@@ -118,16 +118,14 @@ class SceneSettings(bpy.types.PropertyGroup):
     )
     take: bpy.props.PointerProperty(name="Adjust Take", type=adjust_take.TakeStrengths)
 
-    write_face: bpy.props.BoolProperty(
-        name="Face", description="Write the expression and the jaw", default=True
-    )
+    write_face: bpy.props.BoolProperty(name="Face", description="Write the expression and the jaw", default=True)
     write_head: bpy.props.BoolProperty(name="Head", description="Write the turns of the head", default=True)
     write_gaze: bpy.props.BoolProperty(name="Gaze", description="Write the turns of the eyes", default=True)
     write_blinks: bpy.props.BoolProperty(name="Blinks", description="Write the blinks", default=True)
-    strength_face: _strength("the face")
-    strength_head: _strength("the head's motion")
-    strength_gaze: _strength("the gaze")
-    strength_blinks: _strength("a blink")
+    strength_face: _strength("How strongly the face is written; 1 is as generated")
+    strength_head: _strength("How strongly the head's motion is written; 1 is as generated")
+    strength_gaze: _strength("How strongly the gaze is written; 1 is as generated")
+    strength_blinks: _strength("How strongly a blink is written; 1 is as generated")
 
     blink_preset: bpy.props.EnumProperty(
         name="Blink Rate",

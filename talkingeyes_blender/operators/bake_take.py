@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 
@@ -45,8 +46,13 @@ class BakeTake(jobs.Explained, bpy.types.Operator):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        when = f"frames {baked.start:.0f} to {baked.end:.0f}"
-        said = f"{baked.curves} curves were baked into '{baked.action.name}', {when}; what they come from is muted."
+        when = rpt_("frames {start:.0f} to {end:.0f}", start=baked.start, end=baked.end)
+        said = rpt_(
+            "{curves} curves were baked into '{name}', {when}; what they come from is muted.",
+            curves=baked.curves,
+            name=baked.action.name,
+            when=when,
+        )
         self.report({"INFO"}, said)
         return {"FINISHED"}
 

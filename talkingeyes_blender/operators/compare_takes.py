@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 
@@ -22,7 +23,7 @@ class CompareTake(jobs.Explained, bpy.types.Operator):
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         reason = jobs.why_busy() or subject.why_no_takes(context)
         if reason is None and len(subject.takes_of(context)) < 2:
-            return "There is only one take; generate another to compare it with."
+            return rpt_("There is only one take; generate another to compare it with.")
         return reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -39,7 +40,8 @@ class CompareTake(jobs.Explained, bpy.types.Operator):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"'{take.label or f'Take {take.number}'}' plays on the head beside '{rig.name}'.")
+        shown = take.label or rpt_("Take {number}", number=take.number)
+        self.report({"INFO"}, rpt_("'{take}' plays on the head beside '{head}'.", take=shown, head=rig.name))
         return {"FINISHED"}
 
 
@@ -54,7 +56,7 @@ class EndComparison(jobs.Explained, bpy.types.Operator):
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         from ..rig.comparison import comparisons
 
-        return jobs.why_busy() or (None if comparisons(context.scene) else "No heads are being compared.")
+        return jobs.why_busy() or (None if comparisons(context.scene) else rpt_("No heads are being compared."))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         from ..rig.comparison import end_comparison

@@ -16,6 +16,7 @@ import bpy
 from .. import preferences
 from ..errors import TalkingEyesError
 from ..rig import compat
+from ..translation import rpt_
 from . import jobs, memory, subject
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def chosen_strips(context: bpy.types.Context, muted: bool = False) -> list:
 
 def why_no_dialogue(context: bpy.types.Context) -> str | None:
     if len(compat.sound_strips(context.scene)) < 2:
-        return "A dialogue needs two sound strips or more."
+        return rpt_("A dialogue needs two sound strips or more.")
     return None
 
 
@@ -58,7 +59,7 @@ class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if not context.scene.talkingeyes.parts:
-            return "No part is switched on."
+            return rpt_("No part is switched on.")
         return super().disabled_reason(context) or why_no_dialogue(context) or subject.why_no_head(context)
 
     def plan(self, context: bpy.types.Context) -> DialoguePlan:
@@ -72,7 +73,8 @@ class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
         strips = sorted(chosen_strips(context, self.muted), key=lambda s: placement(scene, s).start)
         if len(strips) < 2:
             raise TalkingEyesError(
-                "Fewer than two of the sound strips can be heard.", "Unmute some, or switch on Muted Strips Too."
+                rpt_("Fewer than two of the sound strips can be heard."),
+                rpt_("Unmute some, or switch on Muted Strips Too."),
             )
         for strip in strips:
             if strip.sound.packed_file is None:
@@ -102,8 +104,8 @@ def _refuse_overlap(scene: bpy.types.Scene, strips: list) -> None:
     for one, other in itertools.pairwise(strips):
         if placement(scene, one).end > placement(scene, other).start + 1e-4:
             raise TalkingEyesError(
-                f"The strips '{one.name}' and '{other.name}' sound at the same time.",
-                "Switch off One Take a Strip, or move them apart.",
+                rpt_("The strips '{one}' and '{other}' sound at the same time.", one=one.name, other=other.name),
+                rpt_("Switch off One Take a Strip, or move them apart."),
             )
 
 
@@ -127,14 +129,14 @@ class DialoguePlan:
         from ..rig.retarget import motion_for_rig
         from ..rig.spoken import of_names, record
 
-        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
-        head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
+        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, rpt_("The scene was deleted"))
+        head = jobs.still_there(bpy.data.objects, self.head_uid, rpt_("The head was deleted"))
         if head.name not in scene.objects:
-            raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
+            raise TalkingEyesError(rpt_("The head was deleted while the motion was made."), rpt_(jobs.UNCHANGED))
         strips = of_names(scene, [each["strip"] for each in self.told["spoken"]])
         start = self.start_frame / self.told["frame_rate"]
         if record(scene, strips, start) != self.told:
-            raise TalkingEyesError("A strip was changed while the motion was made.", "Generate again.")
+            raise TalkingEyesError(rpt_("A strip was changed while the motion was made."), rpt_("Generate again."))
         rig = find_rig(head)
         parts = Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)})
         warnings: dict[str, None] = {}
@@ -156,8 +158,13 @@ class DialoguePlan:
             warnings.update(dict.fromkeys(take.warnings))
         scene.talkingeyes.gaze_seed = motion.seed
         scene.sync_mode = "AUDIO_SYNC"
-        written = f"{motion.duration:.1f} s of motion over {len(strips)} strips were written to '{rig.name}'"
-        written += f" as {len(pieces)} takes." if self.apart else " as one take."
+        written = rpt_(
+            "{duration:.1f} s of motion over {count} strips were written to '{name}'",
+            duration=motion.duration,
+            count=len(strips),
+            name=rig.name,
+        )
+        written += rpt_(" as {count} takes.", count=len(pieces)) if self.apart else rpt_(" as one take.")
         return " ".join((written, *warnings))
 
     def _pieces(self, motion: Motion) -> list[tuple[int, Motion, dict]]:
@@ -222,10 +229,12 @@ def active_strip(context: bpy.types.Context):
 
 def why_no_active_strip(context: bpy.types.Context) -> str | None:
     if active_strip(context) is None:
-        return "No sound strip is active in the sequencer."
+        return rpt_("No sound strip is active in the sequencer.")
     scene = compat.sequencer_scene(context)
     if scene != context.scene:
-        return f"The sequencer shows the scene '{scene.name}', the window '{context.scene.name}'."
+        return rpt_(
+            "The sequencer shows the scene '{other}', the window '{scene}'.", other=scene.name, scene=context.scene.name
+        )
     return None
 
 

@@ -9,6 +9,7 @@ import bpy
 from bpy_extras.io_utils import ExportHelper
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, memory, subject
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Export(jobs.Explained, ExportHelper):
         windows.progress_begin(0, 100)
         try:
             if not self.filepath:
-                raise TalkingEyesError("No file is named.", "Give the export a file name.")
+                raise TalkingEyesError(rpt_("No file is named."), rpt_("Give the export a file name."))
             path = bpy.path.ensure_ext(bpy.path.abspath(self.filepath), self.filename_ext)
             rig, take = subject.head_of(context), subject.take_of(context)
             self.write(context, rig, take, path, lambda done: windows.progress_update(100 * done))
@@ -70,7 +71,7 @@ class Export(jobs.Explained, ExportHelper):
             return {"CANCELLED"}
         finally:
             windows.progress_end()
-        self.report({"INFO"}, f"'{take.name}' was written to {path}.")
+        self.report({"INFO"}, rpt_("'{name}' was written to {path}.", name=take.name, path=path))
         return {"FINISHED"}
 
     def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
@@ -146,8 +147,8 @@ class DataExport(Export):
             return played(context, rig, take, self.span, self.rate, progress)
         if (self.span, self.rate) != ("TAKE", "MOTION"):
             raise TalkingEyesError(
-                "As generated, a motion has its own length and its own 25 frames a second.",
-                "Export the take's range at 25, or the motion as it plays.",
+                rpt_("As generated, a motion has its own length and its own 25 frames a second."),
+                rpt_("Export the take's range at 25, or the motion as it plays."),
             )
         return memory.recall(take), None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
+from ..translation import rpt_
 from . import jobs, subject
 from .generate import Generate, GeneratePlan
 
@@ -58,7 +59,12 @@ class TakesPlan(GeneratePlan):
         with all_or_none(rig):
             takes = [self.write(scene, rig, strip, heard, motion, keep_previous=True) for motion in motions]
         seeds = f"{takes[0].seed} to {takes[-1].seed}" if len(takes) > 1 else str(takes[0].seed)
-        said = f"{len(takes)} takes of {motions[0].duration:.1f} s, seeds {seeds}, were written"
+        said = rpt_(
+            "{count} takes of {duration:.1f} s, seeds {seeds}, were written",
+            count=len(takes),
+            duration=motions[0].duration,
+            seeds=seeds,
+        )
         return self.finish(scene, rig, strip, motions[-1], takes[-1].warnings, said)
 
 

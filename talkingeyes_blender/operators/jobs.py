@@ -19,6 +19,7 @@ from bpy.app.handlers import persistent
 
 from .. import preferences
 from ..errors import Cancelled, TalkingEyesError
+from ..translation import n_, rpt_
 from . import kept
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
-UNCHANGED = "Nothing was changed."
+UNCHANGED = n_("Nothing was changed.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ def running() -> Job | None:
 
 
 def why_busy() -> str | None:
-    return "A generation is running." if _running is not None else None
+    return rpt_("A generation is running.") if _running is not None else None
 
 
 def note() -> Note:
@@ -220,7 +221,7 @@ class JobOperator(Explained):
         self._timer = context.window_manager.event_timer_add(TICK_SECONDS, window=context.window)
         context.window_manager.modal_handler_add(self)
         self._workspace = context.workspace.name
-        context.workspace.status_text_set(f"{self.bl_label}: Esc cancels")
+        context.workspace.status_text_set(rpt_("{operator}: Esc cancels", operator=rpt_(self.bl_label)))
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -258,7 +259,7 @@ class JobOperator(Explained):
         global _note, _to_retry
         kept.look_again()
         if self._job.state == "cancelled":
-            _note = Note("CANCEL", f"{self.bl_label} was cancelled; nothing was changed.")
+            _note = Note("CANCEL", rpt_("{operator} was cancelled; nothing was changed.", operator=rpt_(self.bl_label)))
             self.report({"WARNING"}, _note.text)
             return {"CANCELLED"}
         if self._job.error is not None:
@@ -273,10 +274,13 @@ class JobOperator(Explained):
             return self._refuse(error)
         except Exception as error:  # a fault of ours or of Blender's: the animator must hear of it in words
             log.exception("%s", self.bl_idname)
-            fault = f"The motion could not be written ({type(error).__name__}: {error})."
-            return self._refuse(TalkingEyesError(fault, "It is kept: Recover Last Motion tries again."))
+            fault = rpt_("The motion could not be written ({kind}: {error}).", kind=type(error).__name__, error=error)
+            return self._refuse(TalkingEyesError(fault, rpt_("It is kept: Recover Last Motion tries again.")))
         mark_written(self._job.kept)
-        _note = Note("CHECKMARK", f"{said} ({self._job.seconds:.1f} s on {self._job.device})")
+        _note = Note(
+            "CHECKMARK",
+            rpt_("{said} ({seconds:.1f} s on {device})", said=said, seconds=self._job.seconds, device=self._job.device),
+        )
         self.report({"INFO"}, _note.text)
         return {"FINISHED"}
 
@@ -317,4 +321,4 @@ def still_there(collection: bpy.types.bpy_prop_collection, uid: int, otherwise: 
     for block in collection:
         if block.session_uid == uid:
             return block
-    raise TalkingEyesError(f"{otherwise} while the motion was made.", UNCHANGED)
+    raise TalkingEyesError(rpt_("{otherwise} while the motion was made.", otherwise=otherwise), rpt_(UNCHANGED))

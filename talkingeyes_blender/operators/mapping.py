@@ -10,6 +10,7 @@ import bpy
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def chosen_object(context: bpy.types.Context) -> bpy.types.Object:
     """The chosen or selected mesh or armature, whether or not it is a head yet; TalkingEyesError if there is none."""
     obj = context.scene.talkingeyes.rig or context.view_layer.objects.active
     if obj is None or obj.type not in ("MESH", "ARMATURE"):
-        raise TalkingEyesError("No head is chosen.", "Choose its armature or mesh.")
+        raise TalkingEyesError(rpt_("No head is chosen."), rpt_("Choose its armature or mesh."))
     return obj
 
 
@@ -103,7 +104,9 @@ class SaveMapping(_OnMapping, bpy.types.Operator, ExportHelper):
     def execute(self, context: bpy.types.Context) -> set[str]:
         from ..rig.mapping_file import save_mapping
 
-        return self.guarded(context, lambda obj: f"{save_mapping(obj, self.filepath)} parts were saved.")
+        return self.guarded(
+            context, lambda obj: rpt_("{count} parts were saved.", count=save_mapping(obj, self.filepath))
+        )
 
 
 class LoadMapping(_OnMapping, bpy.types.Operator, ImportHelper):
@@ -120,8 +123,10 @@ class LoadMapping(_OnMapping, bpy.types.Operator, ImportHelper):
 
         def load(obj: bpy.types.Object) -> str:
             lost = apply_mapping(obj, read_mapping(self.filepath))
-            some = ", ".join(lost[:4]) + (f" and {len(lost) - 4} more" if len(lost) > 4 else "")
-            return "The mapping was loaded." + (f" This rig has no {some}; those were left out." if lost else "")
+            some = ", ".join(lost[:4]) + (rpt_(" and {count} more", count=len(lost) - 4) if len(lost) > 4 else "")
+            return rpt_("The mapping was loaded.") + (
+                rpt_(" This rig has no {some}; those were left out.", some=some) if lost else ""
+            )
 
         return self.guarded(context, load)
 
@@ -139,7 +144,7 @@ class ResetMapping(_OnMapping, bpy.types.Operator):
 
         def reset(obj: bpy.types.Object) -> str:
             store_map(holder(obj), RigMap())
-            return "Bones and shape keys are told by their names again."
+            return rpt_("Bones and shape keys are told by their names again.")
 
         return self.guarded(context, reset)
 
@@ -203,7 +208,10 @@ class TestPart(jobs.Explained, bpy.types.Operator):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"'{self.part}' moves {count:,} vertices by up to {most:.4g}.")
+        self.report(
+            {"INFO"},
+            rpt_("'{part}' moves {count:,} vertices by up to {most:.4g}.", part=self.part, count=count, most=most),
+        )
         return {"FINISHED"}
 
 

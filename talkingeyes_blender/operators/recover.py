@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, kept, subject
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ PARTS = ("face", "head", "gaze", "blinks")
 def words(lost: Kept) -> str:
     """One sentence on what there is to recover."""
     record = lost.record
-    of = f" of '{record['strip']}'" if record.get("strip") else ""
-    on = f" for '{record['head']}'" if record.get("head") else ""
-    return f"A motion{of}{on} is kept that is in no file (seed {record.get('seed')})."
+    of = rpt_(" of '{strip}'", strip=record["strip"]) if record.get("strip") else ""
+    on = rpt_(" for '{head}'", head=record["head"]) if record.get("head") else ""
+    return rpt_("A motion{of}{on} is kept that is in no file (seed {seed}).", of=of, on=on, seed=record.get("seed"))
 
 
 def why_none() -> str | None:
-    return "No motion was lost." if kept.lost() is None else None
+    return rpt_("No motion was lost.") if kept.lost() is None else None
 
 
 class Recover(jobs.Explained, bpy.types.Operator):
@@ -51,7 +52,7 @@ class Recover(jobs.Explained, bpy.types.Operator):
         except TalkingEyesError as error:
             lost.discard()  # of no use to anybody
             kept.look_again()
-            return self._refuse(f"The kept motion is damaged, and was removed: {error}")
+            return self._refuse(rpt_("The kept motion is damaged, and was removed: {error}", error=error))
         try:
             said = write(context, lost, motions)
         except TalkingEyesError as error:
@@ -109,9 +110,17 @@ def write(context: bpy.types.Context, lost: Kept, motions: list) -> str:
             **record.get("settings", {}),
         },
     )  # fmt: skip
-    where = f" at frame {start:.0f}" if begins is None else ""
+    where = rpt_(" at frame {start:.0f}", start=start) if begins is None else ""
     return " ".join(
-        (f"{motions[0].duration:.1f} s of motion were recovered on '{rig.name}'{where}.", *written.warnings)
+        (
+            rpt_(
+                "{duration:.1f} s of motion were recovered on '{name}'{where}.",
+                duration=motions[0].duration,
+                name=rig.name,
+                where=where,
+            ),
+            *written.warnings,
+        )
     )
 
 

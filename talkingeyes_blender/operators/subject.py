@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 
 if TYPE_CHECKING:
     from ..rig.head_rig import HeadRig
@@ -21,10 +22,14 @@ def head_of(context: bpy.types.Context) -> HeadRig:
     scene = context.scene
     chosen = scene.talkingeyes.rig or _selected(context)
     if chosen is None:
-        raise TalkingEyesError("No head is chosen.", "Choose its armature or mesh, or add the stand-in head.")
+        raise TalkingEyesError(
+            rpt_("No head is chosen."), rpt_("Choose its armature or mesh, or add the stand-in head.")
+        )
     rig = find_rig(chosen)
     if rig.armature.name not in scene.objects:
-        raise TalkingEyesError(f"The head '{rig.name}' was deleted from this scene.", "Choose another one.")
+        raise TalkingEyesError(
+            rpt_("The head '{name}' was deleted from this scene.", name=rig.name), rpt_("Choose another one.")
+        )
     return rig
 
 
@@ -70,7 +75,7 @@ def take_of(context: bpy.types.Context) -> Take:
     rig = head_of(context)
     take = current_take(rig, context.scene.frame_current)
     if take is None:
-        raise TalkingEyesError(f"'{rig.name}' has no take yet.", "Generate one first.")
+        raise TalkingEyesError(rpt_("'{name}' has no take yet.", name=rig.name), rpt_("Generate one first."))
     return take
 
 
@@ -88,7 +93,7 @@ def take_named(rig: HeadRig, identity: str) -> Take:
     for take in takes(rig):
         if take.id == identity:
             return take
-    raise TalkingEyesError(f"'{rig.name}' has no such take any more.", "Choose another one.")
+    raise TalkingEyesError(rpt_("'{name}' has no such take any more.", name=rig.name), rpt_("Choose another one."))
 
 
 def why_no_take(context: bpy.types.Context) -> str | None:
@@ -105,7 +110,7 @@ def why_no_takes(context: bpy.types.Context) -> str | None:
         rig = head_of(context)
     except TalkingEyesError as error:
         return error.message
-    return None if takes_of(context) else f"'{rig.name}' has no take yet."
+    return None if takes_of(context) else rpt_("'{name}' has no take yet.", name=rig.name)
 
 
 def selected_take(context: bpy.types.Context) -> Take:
@@ -132,9 +137,9 @@ def strip_of(context: bpy.types.Context) -> bpy.types.Strip:
     if name:
         return find_sound(scene, name)
     if not strips:
-        raise TalkingEyesError("The scene has no sound strip.", "Import a sound file.")
+        raise TalkingEyesError(rpt_("The scene has no sound strip."), rpt_("Import a sound file."))
     if len(strips) > 1:
-        raise TalkingEyesError("No sound strip is chosen.", "Choose the one with the speech.")
+        raise TalkingEyesError(rpt_("No sound strip is chosen."), rpt_("Choose the one with the speech."))
     return strips[0]
 
 

@@ -46,7 +46,7 @@ class ResamplePanel(Tab, bpy.types.Panel):
             locked = part in take.locked
             each = row.operator(
                 "talkingeyes.lock_part",
-                text=name.capitalize(),
+                text=name,
                 icon="LOCKED" if locked else "UNLOCKED",
                 depress=locked,
             )

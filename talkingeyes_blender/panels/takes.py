@@ -7,6 +7,7 @@ import bpy
 
 from ..errors import TalkingEyesError
 from ..operators import subject
+from ..translation import rpt_
 from .text import lines
 
 
@@ -102,7 +103,7 @@ def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     for text in described(take):
         lines(column, context, text, "NONE")
     if seems_edited(rig, take):
-        lines(column, context, "Edited by hand: it is not overwritten or removed unasked.", "GREASEPENCIL")
+        lines(column, context, rpt_("Edited by hand: it is not overwritten or removed unasked."), "GREASEPENCIL")
     column = layout.column(align=True)
     column.prop(settings, "influence", slider=True)
     row = column.row(align=True)
@@ -122,11 +123,13 @@ def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def described(take) -> list[str]:
     """What a take was made with, in a line or two."""
-    gaze = "" if take.gaze_seed == take.seed else f", gaze {take.gaze_seed}"
+    gaze = "" if take.gaze_seed == take.seed else rpt_(", gaze {gaze_seed}", gaze_seed=take.gaze_seed)
     parts = [part for part in ("face", "head", "gaze", "blinks") if getattr(take.parts, part, False)]
-    said = [f"Seed {take.seed}{gaze}: {', '.join(parts)}."]
+    said = [rpt_("Seed {seed}{gaze}: {parts}.", seed=take.seed, gaze=gaze, parts=", ".join(parts))]
     if take.weights.get("name"):
-        said.append(f"Weights: {take.weights['name']} ({take.weights.get('version', '')[:6]})")
+        said.append(
+            rpt_("Weights: {name} ({version})", name=take.weights["name"], version=take.weights.get("version", "")[:6])
+        )
     return said
 
 
