@@ -110,7 +110,7 @@ def test_blenders_own_tool_gathers_them():
 
     gathered: dict = {}
     files = [str(path) for path in SOURCES]
-    extract.dump_py_messages_from_files(gathered, {}, files, settings.I18nSettings())
+    extract.dump_py_messages_from_files(gathered, extract._gen_reports(None), files, settings.I18nSettings())
     known = {text for _, text in gathered}
     for text in ("'{name}' is the head now.", "No head is chosen.", "Keep It, Muted", "Takes of This Strip"):
         assert text in known

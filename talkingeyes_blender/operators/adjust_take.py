@@ -80,7 +80,7 @@ class ResetStrengths(jobs.Explained, bpy.types.Operator):
     """Bring the take back to the strengths with which it was written"""
 
     bl_idname = "talkingeyes.reset_strengths"
-    bl_label = "As Written"
+    bl_label = "Reset Strengths"
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Clear: what the add-on wrote to the head goes away, and nothing else."""
+"""Clear All Takes: what the add-on wrote to the head goes away, and nothing else."""
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
@@ -14,7 +14,7 @@ class ClearTakes(asking.AsksAboutEdits, jobs.Explained, bpy.types.Operator):
     """Remove the motion that TalkingEyes wrote to the head; other animation stays. Asks first about edits by hand"""
 
     bl_idname = "talkingeyes.clear"
-    bl_label = "Clear"
+    bl_label = "Clear All Takes"
     bl_options = {"REGISTER", "UNDO"}
     keep_text = n_("Remove the Others, Keep It Muted")
     lose_text = n_("Remove All with the Edits")

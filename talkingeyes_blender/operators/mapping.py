@@ -40,6 +40,13 @@ def why_none(context: bpy.types.Context) -> str | None:
     return None
 
 
+def is_meant(context: bpy.types.Context) -> bool:
+    """Whether what is chosen or selected may be a rig: a cube that happens to be selected was not meant."""
+    obj = chosen_object(context)
+    chosen = obj == context.scene.talkingeyes.rig or obj.type == "ARMATURE"
+    return chosen or obj.data.shape_keys is not None or obj.find_armature() is not None
+
+
 def table_of(context: bpy.types.Context) -> Table:
     """The mapping of the chosen rig as plain values."""
     global _table

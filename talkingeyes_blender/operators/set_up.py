@@ -128,7 +128,7 @@ class SetUp(jobs.Explained, bpy.types.Operator):
             return rpt_("A set-up is running.")
         if not preferences.read(context).wheels and not bpy.app.online_access:
             return rpt_(
-                "Blender's online access is off. Allow it in the preferences (System), or choose a folder of wheels."
+                "Blender's online access is off. Allow it in the preferences (System), or choose a Package Folder."
             )
         return jobs.why_busy()
 
@@ -155,7 +155,8 @@ class SetUp(jobs.Explained, bpy.types.Operator):
             chosen.note,
         ):
             _lines(column, text)
-        self.layout.prop(self, "anew")
+        if folder().exists():
+            self.layout.prop(self, "anew")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -197,7 +198,7 @@ class SetUp(jobs.Explained, bpy.types.Operator):
         wheels = Path(chosen.wheels) if chosen.wheels else None
         if wheels is not None and not wheels.is_dir():
             raise TalkingEyesError(
-                rpt_("The folder of wheels {wheels} does not exist.", wheels=wheels), rpt_("Choose another, or none.")
+                rpt_("The package folder {wheels} does not exist.", wheels=wheels), rpt_("Choose another, or none.")
             )
         log_path, cache = preferences.log_folder() / "setup.log", preferences.data_folder() / "downloads"
         _note, _unattended = jobs.Note(), False

@@ -51,6 +51,15 @@ def bare_mesh(context: bpy.types.Context) -> bpy.types.Object | None:
     return chosen
 
 
+def bare_head(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The same if it was chosen, or is a FLAME head by its looks: a cube that happens to be selected was not meant."""
+    from ..rig.points import is_flame
+
+    mesh = bare_mesh(context)
+    meant = mesh is not None and (context.scene.talkingeyes.rig == mesh or is_flame(mesh))
+    return mesh if meant else None
+
+
 def lid_settings(context: bpy.types.Context) -> list[tuple[bpy.types.Object, str, str]]:
     """(object, custom property, label) of what the chosen head lets one set about its lids."""
     from ..rig.head_rig import BLINK_PROPERTY, LIDS_FOLLOW_PROPERTY

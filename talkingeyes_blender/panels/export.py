@@ -13,6 +13,7 @@ from .text import lines
 
 class ExportPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_export"
+    bl_order = 100
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Export"
     bl_options = {"DEFAULT_CLOSED"}
@@ -31,6 +32,9 @@ class ExportPanel(Tab, bpy.types.Panel):
             column.label(text=title)
             for operator in classes:
                 column.operator(operator.bl_idname)
+            if reason is None:
+                for why in dict.fromkeys(filter(None, (operator.disabled_reason(context) for operator in classes))):
+                    lines(column, context, why, "INFO")
 
 
 class ExportMenu(bpy.types.Menu):

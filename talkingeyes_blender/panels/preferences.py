@@ -27,8 +27,8 @@ class TalkingEyesPreferences(bpy.types.AddonPreferences):
         subtype="DIR_PATH",
     )
     wheels: bpy.props.StringProperty(
-        name="Wheels",
-        description="For Set Up without a network: a folder that holds the wheels of torch, numpy, scipy, soundfile,"
+        name="Package Folder",
+        description="For Set Up without a network: a folder with the packages (wheels) of torch, numpy, scipy, soundfile,"
         " safetensors and what they need",
         subtype="DIR_PATH",
     )

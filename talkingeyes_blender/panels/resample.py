@@ -13,6 +13,7 @@ from .text import lines
 
 class ResamplePanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_resample"
+    bl_order = 20
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Resample"
     bl_options = {"DEFAULT_CLOSED"}

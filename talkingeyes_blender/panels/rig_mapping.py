@@ -20,6 +20,7 @@ _ICONS = {
 
 class HeadsPanel(bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_heads"
+    bl_order = 0
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
@@ -42,6 +43,7 @@ class HeadsPanel(bpy.types.Panel):
 
 class RigMappingPanel(bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_rig_mapping"
+    bl_order = 90
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
@@ -51,7 +53,7 @@ class RigMappingPanel(bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return mapping.why_none(context) is None
+        return mapping.why_none(context) is None and mapping.is_meant(context)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -92,7 +94,7 @@ def _group(layout: bpy.types.UILayout, context: bpy.types.Context, table, group:
 
 def _line(column: bpy.types.UILayout, context: bpy.types.Context, table, line) -> None:
     state = context.scene.talkingeyes_mapping
-    split = column.split(factor=0.42, align=True)
+    split = column.split(factor=0.47, align=True)
     left = split.row(align=True)
     left.active = line.state != "ignored"
     use = left.row(align=True)

@@ -55,6 +55,7 @@ class StripPanel(bpy.types.Panel):
 
 class DialoguePanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_dialogue"
+    bl_order = 70
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Dialogue"
     bl_options = {"DEFAULT_CLOSED"}

@@ -23,6 +23,8 @@ def draw_first_run(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
     else:
         lines(box, context, set_up.describe(context), "INFO")
     box.operator("talkingeyes.set_up", icon="IMPORT")
+    if set_up.note().mend:
+        box.operator(set_up.note().mend, icon="PREFERENCES")
     lines(box, context, set_up.SetUp.disabled_reason(context) or "", "ERROR")
 
 

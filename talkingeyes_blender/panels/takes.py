@@ -54,11 +54,12 @@ class TakesList(bpy.types.UIList):
         row.operator(
             "talkingeyes.choose_take", text="", icon="RADIOBUT_ON" if take.active else "RADIOBUT_OFF", emboss=False
         ).take = take.id
-        split = row.split(factor=0.55)
+        split = row.split(factor=0.5)
         split.prop(item, "talkingeyes_label", text="", emboss=False)
         right = split.row(align=True)
         right.active = take.active
-        right.label(text=f"{take.seed}" if take.gaze_seed == take.seed else f"{take.seed}, {take.gaze_seed}")
+        seeds = str(take.seed) if take.gaze_seed == take.seed else f"{take.seed}, {take.gaze_seed}"
+        right.label(text=rpt_("seed {seeds}", seeds=seeds), translate=False)
         if take.rating:
             right.label(text=str(take.rating), icon="SOLO_ON")
         if seems_edited(rig, take):
@@ -68,6 +69,7 @@ class TakesList(bpy.types.UIList):
 
 class TakesPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_takes"
+    bl_order = 10
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Takes"
 
@@ -104,15 +106,19 @@ def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         lines(column, context, text, "NONE")
     if seems_edited(rig, take):
         lines(column, context, rpt_("Edited by hand: it is not overwritten or removed unasked."), "GREASEPENCIL")
-    column = layout.column(align=True)
+    header, body = layout.panel("talkingeyes_take_tools", default_closed=True)
+    header.label(text="Blend, Compare, Bake")
+    if body is None:
+        return
+    column = body.column(align=True)
     column.prop(settings, "influence", slider=True)
     row = column.row(align=True)
     row.active = settings.influence == 1.0
     row.prop(settings, "fade_in")
     row.prop(settings, "fade_out")
-    column = layout.column(align=True)
+    column = body.column(align=True)
     column.operator(
-        "talkingeyes.mix_take", text="Play along with the Others", icon="NLA", depress=take.active and _mixed(rig, take)
+        "talkingeyes.mix_take", text="Mix with the Other Takes", icon="NLA", depress=take.active and _mixed(rig, take)
     ).take = take.id
     row = column.row(align=True)
     row.operator("talkingeyes.compare_take", icon="MOD_MIRROR").take = take.id
