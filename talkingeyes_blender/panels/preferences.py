@@ -28,8 +28,8 @@ class TalkingEyesPreferences(bpy.types.AddonPreferences):
     )
     wheels: bpy.props.StringProperty(
         name="Package Folder",
-        description="For Set Up without a network: a folder with the packages (wheels) of torch, numpy, scipy, soundfile,"
-        " safetensors and what they need",
+        description="For Set Up without a network: a folder with the packages (wheels) of torch, numpy, scipy,"
+        " soundfile, safetensors and what they need",
         subtype="DIR_PATH",
     )
     idle_minutes: bpy.props.FloatProperty(

@@ -53,7 +53,8 @@ class Setting:
 
 
 SETTINGS = (
-    Setting(WEIGHT, "Strength", "How far the eyes look at the target: 0 is the generated gaze, 1 the target", 1.0, 0, 1),
+    Setting(WEIGHT, "Strength", "How far the eyes look at the target: 0 is the generated gaze, 1 the target",
+            1.0, 0, 1),
     Setting(HEAD_SHARE, "Head Too", "How much of the way to the target the head turns, over its own motion",
             0.0, 0, 1),
     Setting(RANGE, "Eye Range", "Degrees that an eye turns from straight ahead at most", OCULAR_RANGE, 5, 60),
