@@ -135,7 +135,7 @@ def test_held_out_voices_are_never_trained_on(tmp_path):
 
 def test_non_speech_is_at_rest():
     rng = np.random.default_rng(0)
-    sequence = build._animate("x", build._noise_only(rng, voices.available_voices()), rng).checked()
+    sequence = build.animate("x", build._noise_only(rng, voices.available_voices()), rng).checked()
     assert not sequence.jaw.any() and not sequence.expression.any() and not sequence.speaking.any()
     assert sequence.eyes.any()
 

@@ -149,6 +149,20 @@ def test_some_bands_are_hidden_in_training_alone():
     assert torch.equal(never._masked(prepared), prepared)
 
 
+def test_formants_are_moved_in_training():
+    """A tone one band wide, at 2 717 Hz, goes up to a fifth up or down: to bands 36 to 44; no factor leaves all."""
+    torch.manual_seed(0)
+    encoder = MelTransformerEncoder(dataclasses.replace(ATTENTION, bands=64, warped=0.2))
+    prepared = torch.zeros(200, 2, 65)
+    prepared[..., 40], prepared[..., 64] = 1.0, 0.7
+    moved = encoder._warped(prepared)
+    assert torch.equal(moved[..., 64], prepared[..., 64])
+    peaks = moved[:, 0, :64].argmax(1)
+    assert 36 <= peaks.min() <= 37 and 43 <= peaks.max() <= 44
+    still = MelTransformerEncoder(dataclasses.replace(ATTENTION, bands=64, warped=1e-9))
+    assert close(still._warped(normal(2, 5, 65)), normal(2, 5, 65), 1e-4)
+
+
 @pytest.mark.parametrize("samples", [1, 160, 640, 641, 3200])
 def test_encoder_takes_the_shortest_clips(samples):
     encoder = tiny_networks()["face_encoder"]

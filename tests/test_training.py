@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from _bundles import tiny_bundle
 from _datasets import tiny_dataset
 
 from talkingeyes_blender.errors import TalkingEyesError
@@ -23,10 +24,11 @@ from talkingeyes_blender.training import losses
 from talkingeyes_blender.training.batches import Crops, statistics
 from talkingeyes_blender.training.config import FaceStage, GazeVQVAEStage, LoopConfig, SpeechToGazeStage
 from talkingeyes_blender.training.dataset import Dataset
-from talkingeyes_blender.training.export import WIDENED, _match_spread, collect
+from talkingeyes_blender.training.export import WIDENED, _match_spread, collect, load_networks
 from talkingeyes_blender.training.gaze_vqvae import GazeVQVAETraining
 from talkingeyes_blender.training.loop import read_checkpoint, run
 from talkingeyes_blender.training.speech_to_gaze import SpeechToGazeTraining
+from talkingeyes_blender.training.starting import start_from
 
 LOOP = LoopConfig(steps=6, batch=2, frames=40, learning_rate=1e-3, validate_every=3, save_every=2, ema=0.9)
 ENCODER = MelEncoderConfig(dim=16, bands=16, dilations=(1, 2), fine_dilations=(1,))
@@ -280,3 +282,34 @@ def test_heads_are_drawn_as_widely_as_recorded_ones_move(dataset):
         _match_spread(vae, encoder, dataset.split("train"))
     assert vae.latent_factor.abs().max() <= WIDENED[1] + 1e-5
     assert deviation() > 1.2 * before
+
+
+def test_a_training_begins_with_the_weights_of_another(dataset, tmp_path):
+    """From a checkpoint and from a bundle; other sizes are refused in a sentence, another basis begins anew."""
+    torch.manual_seed(0)
+    first = face_stage(dataset)
+    run(first, dataclasses.replace(LOOP, steps=2, save_every=2), tmp_path / "face")
+    torch.manual_seed(1)
+    weights = load_networks(tmp_path / "face" / "best.pt")[0]
+
+    other = face_stage(dataset)
+    start_from(other.networks, tmp_path / "face" / "best.pt", dataset.head_model)
+    for name, network in other.networks.items():
+        for key, value in weights[name].state_dict().items():
+            assert torch.equal(network.state_dict()[key], value), (name, key)
+
+    wide = face_stage(dataset, encoder=dataclasses.replace(ENCODER, dim=24))
+    with pytest.raises(TalkingEyesError, match="other sizes"):
+        start_from(wide.networks, tmp_path / "face" / "best.pt", dataset.head_model)
+
+    anew = face_stage(dataset)
+    before = {key: value.clone() for key, value in anew.networks["face_decoder"].state_dict().items()}
+    start_from(anew.networks, tmp_path / "face" / "best.pt", "another head")
+    assert all(torch.equal(before[k], v) for k, v in anew.networks["face_decoder"].state_dict().items())
+    assert torch.equal(anew.networks["face_encoder"].first.weight, weights["face_encoder"].first.weight), (
+        "what hears is the same for every head"
+    )
+
+    bundle = tiny_bundle(tmp_path / "bundle")
+    with pytest.raises(TalkingEyesError, match="other sizes"):
+        start_from(first.networks, bundle, dataset.head_model)

@@ -9,12 +9,13 @@ heard it finds bilabials that ``MelEncoder`` takes for other stops.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .mel_encoder import MelEncoder, MelEncoderConfig
+from .mel_encoder import MelEncoder, MelEncoderConfig, band_frequencies, mel_of, mel_step
 from .transformer import LocalTransformer
 
 
@@ -33,6 +34,9 @@ class MelTransformerConfig(MelEncoderConfig):
     masked: float = 0.5
     """Chance in training that a clip has some of its bands hidden (SpecAugment, Park et al. 2019)."""
     masked_bands: int = 7
+    warped: float = 0.0
+    """Share by which formants are moved up or down in training at most, a clip by its own factor, as a longer or a
+    shorter vocal tract would (Jaitly and Hinton 2013): voices that were never heard have their own."""
 
 
 class ConvolutionBlock(nn.Module):
@@ -66,9 +70,26 @@ class MelTransformerEncoder(MelEncoder):
         self.margin = 2 + reach + self._NEAR // 2 + c.layers * c.radius
 
     def features(self, prepared: Tensor) -> Tensor:
-        x = super().features(self._masked(prepared) if self.training and self.config.masked else prepared)
+        if self.training and self.config.warped:
+            prepared = self._warped(prepared)
+        if self.training and self.config.masked:
+            prepared = self._masked(prepared)
+        x = super().features(prepared)
         x = x + self.near(x.transpose(1, 2)).transpose(1, 2)
         return self.stack(x)
+
+    def _warped(self, prepared: Tensor) -> Tensor:
+        """Each clip's spectra with frequencies times a factor of its own; the level is left."""
+        bands, reach = self.config.bands, math.log1p(self.config.warped)
+        factor = torch.empty(len(prepared), 1).uniform_(-reach, reach).exp()
+        centres = band_frequencies(bands)
+        places = torch.arange(bands) + (mel_of(centres * factor) - mel_of(centres)) / mel_step(bands)
+        places = places.clamp(0, bands - 1)
+        # Linear interpolation as a matrix a clip: row j holds what band j is made of.
+        mix = (1 - (places[..., None] - torch.arange(bands)).abs()).clamp_min(0).to(prepared)
+        with torch.autocast(prepared.device.type, enabled=False):
+            moved = prepared[..., :bands].float() @ mix.float().transpose(1, 2)
+        return torch.cat([moved.to(prepared.dtype), prepared[..., bands:]], dim=-1)
 
     def _masked(self, prepared: Tensor) -> Tensor:
         """Each clip with the mean in place of some neighbouring bands, or as it is."""

@@ -82,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
                 "--cache-features", type=Path, metavar="DIR",
                 help="keep what the encoder's frozen front end hears in this folder; needs --no-augment",
             )  # fmt: skip
+        command.add_argument(
+            "--start", type=Path, metavar="WEIGHTS", help="begin with these weights: a bundle's folder or a checkpoint"
+        )
         command.add_argument("--no-augment", action="store_true", help="hear the recordings as they are")
         command.add_argument("--threads", type=int, default=0, help="CPU threads of torch")
         if stage == "face":
@@ -146,6 +149,10 @@ def _train(options: argparse.Namespace) -> int:
         stage.networks["face_encoder" if options.stage == "face" else "gaze_encoder"].load_state_dict(
             encoder.state_dict()
         )
+    if options.start and not (folder / "last.pt").exists():
+        from .starting import start_from
+
+        start_from(stage.networks, options.start, dataset.head_model)
     with tqdm(unit="step", desc=options.stage, dynamic_ncols=True, disable=quiet) as bar:
 
         def progress(step: int, steps: int, entry: dict) -> None:

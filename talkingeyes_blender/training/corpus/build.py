@@ -43,7 +43,7 @@ _NON_SPEECH = 0.07
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Turn:
+class Turn:
     """What is heard in a sequence, and the phones of it."""
 
     samples: np.ndarray
@@ -57,7 +57,7 @@ def sequence_id(index: int) -> str:
     return f"{index:06d}"
 
 
-def _subject_rng(subject: str) -> np.random.Generator:
+def subject_rng(subject: str) -> np.random.Generator:
     """A speaker's manner is the same in all of its sequences and corpora."""
     return np.random.default_rng(list(hashlib.sha256(subject.encode()).digest()[:16]))
 
@@ -79,7 +79,7 @@ def _pause_seconds(rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(0.3), np.log(2.0))))
 
 
-def _join(rng: np.random.Generator, voice: Voice) -> _Turn | None:
+def draw_turn(rng: np.random.Generator, voice: Voice) -> Turn | None:
     """Sentences of one voice with pauses and perhaps a stretch of listening; None if the voice said nothing."""
     wanted = float(rng.uniform(12.0, 28.0))
     delivery = _draw_delivery(rng)
@@ -123,7 +123,7 @@ def _join(rng: np.random.Generator, voice: Voice) -> _Turn | None:
     silence(rng.uniform(0.2, 1.2))
     samples = np.concatenate(pieces)
     samples = _with_background(samples, phones, voice, extras, rng)
-    return _Turn(samples, phones, voice.alphabet, voice.subject, f"corpus:{voice.subject}:{voice.language}")
+    return Turn(samples, phones, voice.alphabet, voice.subject, f"corpus:{voice.subject}:{voice.language}")
 
 
 def _with_background(
@@ -163,7 +163,7 @@ _BABBLE = 0.15
 """Share of the sequences without speech in which many talk at once, and nobody in particular."""
 
 
-def _noise_only(rng: np.random.Generator, voices: tuple[tuple[Voice, float], ...]) -> _Turn:
+def _noise_only(rng: np.random.Generator, voices: tuple[tuple[Voice, float], ...]) -> Turn:
     count = int(rng.uniform(12.0, 20.0) * RATE)
     chance = rng.random()
     if chance < _BABBLE:
@@ -173,7 +173,7 @@ def _noise_only(rng: np.random.Generator, voices: tuple[tuple[Voice, float], ...
     else:
         samples = sounds.room_tone(count, rng) * np.float32(0.01)
     samples = samples * np.float32(10 ** (rng.uniform(-24, 4) / 20))
-    return _Turn(samples.astype(np.float32), [], "cmu", f"non-speech:{int(rng.integers(40))}", "corpus:non-speech")
+    return Turn(samples.astype(np.float32), [], "cmu", f"non-speech:{int(rng.integers(40))}", "corpus:non-speech")
 
 
 def _babble(count: int, voices: tuple[tuple[Voice, float], ...], rng: np.random.Generator) -> np.ndarray:
@@ -204,10 +204,11 @@ def visible_segments(phones: list[Phone], alphabet: str) -> list[articulation.Se
     return segments
 
 
-def _animate(name: str, turn: _Turn, rng: np.random.Generator) -> Sequence:
+def animate(name: str, turn: Turn, rng: np.random.Generator) -> Sequence:
+    """Move mouth, eyes, head and lids to a turn by the rules of the corpus, in its speaker's manner."""
     frames = frame_count(len(turn.samples))
     duration = len(turn.samples) / RATE
-    person = _subject_rng(turn.subject)
+    person = subject_rng(turn.subject)
     mouth, eyes_manner = articulation.Manner.draw(person), gaze.Manner.draw(person)
     head_manner = head_motion.Manner.draw(person)
     blink_rate = float(np.clip(person.normal(20.0, 3.0), 15.0, 25.0))
@@ -247,7 +248,7 @@ def make_sequence(seed: int, index: int, programs: tuple[str, ...] | None = None
         weights = np.array([weight for _, weight in voices])
         for _ in range(8):
             voice = voices[rng.choice(len(voices), p=weights / weights.sum())][0]
-            turn = _join(rng, voice)
+            turn = draw_turn(rng, voice)
             if turn is not None:
                 break
             log.warning("%s said nothing; another voice is taken.", voice.subject)
@@ -255,7 +256,7 @@ def make_sequence(seed: int, index: int, programs: tuple[str, ...] | None = None
             raise TalkingEyesError(
                 "Eight voices in a row said nothing.", "Try 'espeak-ng hello', 'flite -t hello' by hand."
             )
-    return _animate(sequence_id(index), turn, rng)
+    return animate(sequence_id(index), turn, rng)
 
 
 # -- the whole -------------------------------------------------------------------------------------

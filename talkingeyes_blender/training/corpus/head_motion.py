@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, lfilter, sosfiltfilt
 
-from ...head.rotation import turn_to
+from ...head.rotation import matrix_from_axis_angle, turn_to
 from ...motion import FPS
 from .gaze import HZ
 from .prosody import HZ as PROSODY_HZ
@@ -140,15 +140,6 @@ def _listening_nods(
 # -- rotations -------------------------------------------------------------------------------------
 
 
-def _matrices(vectors: np.ndarray) -> np.ndarray:
-    """(T, 3) axis-angle in radians to (T, 3, 3), Rodrigues."""
-    angle = np.linalg.norm(vectors, axis=1)[:, None, None]
-    x, y, z = (vectors / np.maximum(angle[:, 0], 1e-12)).T
-    zero = np.zeros_like(x)
-    k = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(-1, 3, 3)
-    return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * (k @ k)
-
-
 def head_and_eyes(
     gaze: np.ndarray, head: np.ndarray, partner: np.ndarray, vergence: float, frames: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +153,7 @@ def head_and_eyes(
     turned = np.radians(head[at])
     turned -= turned.mean(0)
     direction = _directions(np.radians(gaze[at] + partner))
-    inside = np.einsum("tji,tj->ti", _matrices(turned), direction)
+    inside = np.einsum("tji,tj->ti", matrix_from_axis_angle(turned), direction)
     eye = turn_to(inside, np.radians(OCULAR_LIMIT))
     # Looks away go past the partner, into the distance.
     away = np.clip(np.hypot(*gaze[at].T) / 15.0, 0, 1)

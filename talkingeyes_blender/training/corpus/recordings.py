@@ -224,11 +224,11 @@ def _make(path: Path, folder: Path, text: str | None, out: Path, seed: int) -> d
         name = f"{stem}-{number:03d}"
         peak = float(np.abs(piece.samples).max())
         sound = piece.samples * np.float32(min(1.0, 0.95 / max(peak, 1e-6)))
-        turn = build._Turn(sound, piece.phones, aligner.ALPHABET, speaker, "recording: words " + (
+        turn = build.Turn(sound, piece.phones, aligner.ALPHABET, speaker, "recording: words " + (
             "given" if text is not None else "guessed"
         ))  # fmt: skip
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), build.RECIPE])
-        sequence = build._animate(name, turn, rng)
+        sequence = build.animate(name, turn, rng)
         write_sequence(out, sequence)
         names[name] = round(sequence.duration, 2)
     if not names:

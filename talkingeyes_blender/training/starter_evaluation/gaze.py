@@ -16,7 +16,7 @@ from ...inference.audio import AudioClip
 from ...inference.generator import Generator
 from ...inference.settings import GenerationSettings
 from ..corpus import gaze as rules
-from ..corpus.build import _subject_rng
+from ..corpus.build import subject_rng
 from ..corpus.prosody import find_phrases
 from ..dataset import SAMPLES_PER_FRAME, Dataset
 from ..dataset import Sequence as Recorded
@@ -168,7 +168,7 @@ def against_scanpaths(split: Dataset, path: Path, sequences: int = 200) -> dict:
         sequence = split[int(index)]
         segments = list(zip(sequence.phone_start, sequence.phone_end, sequence.phone_name, strict=True))
         phrases = find_phrases(segments)
-        manner = rules.Manner.draw(_subject_rng(sequence.subject))
+        manner = rules.Manner.draw(subject_rng(sequence.subject))
         here = np.zeros(2)
         for shift in rules.gaze_shifts(phrases, sequence.duration, manner, np.random.default_rng([7, int(index)])):
             step = np.array(shift.target) - here

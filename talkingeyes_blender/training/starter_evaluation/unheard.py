@@ -60,10 +60,10 @@ def hear(generator: Generator, viewer: Viewer, group: str, clips: int, seed: int
     heard = []
     for index in range(clips):
         rng = np.random.default_rng([seed, zlib.crc32(group.encode()), index])
-        turn = build._join(rng, voices[index % len(voices)])
+        turn = build.draw_turn(rng, voices[index % len(voices)])
         if turn is None:
             continue
-        sequence = build._animate("x", turn, rng)
+        sequence = build.animate("x", turn, rng)
         face = generator.face(AudioClip(turn.samples))
         segments = build.visible_segments(turn.phones, turn.alphabet)
         true = viewer(sequence.expression, sequence.jaw)
