@@ -108,6 +108,12 @@ class SceneSettings(bpy.types.PropertyGroup):
         default=True,
     )
 
+    preview: bpy.props.BoolProperty(
+        name="Preview while Generating",
+        description="Show on the head, and play, what is made so far while the rest is being made. At the end the take "
+        "takes its place",
+        default=False,
+    )
     reduce_keys: bpy.props.BoolProperty(
         name="Reduce Keys of New Takes",
         description="Give the curves that are written few keys with handles, as Reduce Keys does",

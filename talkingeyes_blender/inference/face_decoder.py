@@ -121,9 +121,19 @@ class FaceSteps:
     @torch.inference_mode()
     def __call__(self, speech: Tensor, first: int, count: int) -> Tensor:
         """(B, count, E + 3) for frames ``first`` and on of a stretch of speech (B, n, S), of which all is looked at."""
+        self.lay_out(speech)
+        return self.frames(first, count)
+
+    @torch.inference_mode()
+    def lay_out(self, speech: Tensor) -> None:
+        """Take in a stretch of speech (B, n, S), for ``frames``."""
+        self._steps.remember(self._decoder.embed_speech(speech))
+
+    @torch.inference_mode()
+    def frames(self, first: int, count: int) -> Tensor:
+        """(B, count, E + 3) for the next frames, which are number ``first`` and on of the stretch."""
         decoder = self._decoder
-        out = speech.new_empty(len(speech), count, decoder.config.expressions + 3)
-        self._steps.remember(decoder.embed_speech(speech))
+        out = self._query.new_empty(len(self._query), count, decoder.config.expressions + 3)
         for t in range(count):
             normalised = self._read(self._steps(self._query, first + t))
             out[:, t] = normalised * decoder.scale + decoder.mean

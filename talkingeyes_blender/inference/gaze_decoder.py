@@ -225,9 +225,19 @@ class GazeSteps:
     @torch.inference_mode()
     def __call__(self, speech: Tensor, head: Tensor, first: int, count: int) -> Tensor:
         """(B, count, 6) for frames ``first`` and on of a stretch of speech (B, n, S) and head (B, n, 3)."""
+        self.lay_out(speech, head)
+        return self.frames(first, count)
+
+    @torch.inference_mode()
+    def lay_out(self, speech: Tensor, head: Tensor) -> None:
+        """Take in a stretch of speech (B, n, S) and head (B, n, 3), for ``frames``."""
+        self._steps.remember(self._decoder.memory(speech, head))
+
+    @torch.inference_mode()
+    def frames(self, first: int, count: int) -> Tensor:
+        """(B, count, 6) for the next frames, which are number ``first`` and on of the stretch."""
         decoder = self._decoder
-        out = speech.new_empty(len(speech), count, decoder.config.channels)
-        self._steps.remember(decoder.memory(speech, head))
+        out = self._query.new_empty(len(self._query), count, decoder.config.channels)
         for t in range(count):
             hidden = self._steps(self._query, first + t)
             feature = self._features(hidden) * decoder.code_scale

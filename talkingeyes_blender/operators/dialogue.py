@@ -90,6 +90,7 @@ class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
             device=settings.chosen_device(context),
             bundle=preferences.read(context).weights,
             settings=settings.generation(),
+            pieces=settings.preview,
         )
         told = record(scene, strips, mix.start)
         return DialoguePlan(

@@ -10,7 +10,7 @@ from bpy_extras.io_utils import ExportHelper
 
 from ..errors import TalkingEyesError
 from ..translation import rpt_
-from . import jobs, memory, subject
+from . import jobs, memory, preview, subject
 
 if TYPE_CHECKING:
     from ..rig.export_sample import Progress
@@ -45,7 +45,7 @@ class Export(jobs.Explained, ExportHelper):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return subject.why_no_head(context) or subject.why_no_take(context)
+        return subject.why_no_head(context) or subject.why_no_take(context) or preview.why_shown()
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self.filter_glob = f"*{self.filename_ext}"

@@ -23,7 +23,12 @@ class FollowStrip(jobs.Explained, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return subject.why_no_take(context)
+        return subject.why_no_takes(context)
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        said = why_stale(context, properties.take) if properties.take else None
+        return f"{cls.__doc__}. {said}" if said else cls.__doc__
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         from ..rig.follow import follow, stale, stale_takes
@@ -48,6 +53,16 @@ class FollowStrip(jobs.Explained, bpy.types.Operator):
             moved = rpt_("{count} takes lie where the speech is now.", count=len(chosen))
         self.report({"WARNING" if said else "INFO"}, " ".join((moved, *said)))
         return {"FINISHED"}
+
+
+def why_stale(context: bpy.types.Context, identity: str) -> str | None:
+    """One sentence if the take does not fit its strips any more, by what is known without the disk."""
+    from ..rig.follow import stale
+
+    try:
+        return stale(subject.take_named(subject.head_of(context), identity), context.scene, look=False)
+    except TalkingEyesError:
+        return None
 
 
 CLASSES = (FollowStrip,)

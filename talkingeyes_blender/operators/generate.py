@@ -68,13 +68,16 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
             device=settings.chosen_device(context),
             bundle=preferences.read(context).weights,
             settings=settings.generation(),
+            pieces=settings.preview,
         )
         head_uid = (rig.mesh or rig.armature).session_uid
         lose = self.edited == "LOSE"
         locked = replacing.locked_take(scene, rig, heard) if isinstance(self, Generate) else None
         if locked is not None:
-            task = dataclasses.replace(task, **replacing.around(locked, settings.parts))
-        return GeneratePlan(task, scene.session_uid, head_uid, strip.name, settings.parts, lose, locked and locked.id)
+            task = dataclasses.replace(task, pieces=False, **replacing.around(locked, settings.parts))
+        return GeneratePlan(
+            task, scene.session_uid, head_uid, strip.name, settings.parts, lose, locked and locked.id, heard.start_frame
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +92,8 @@ class GeneratePlan:
     replace_edited: bool = False
     locked: str | None = None
     """Id of the take whose locked parts stay, and whose others are made anew."""
+    start_frame: float = 0.0
+    """Where the strip began to be heard, for the preview."""
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
         scene, rig, strip, heard = self.destination()

@@ -33,7 +33,7 @@ class GenerateTakes(jobs.JobOperator, bpy.types.Operator):
     def plan(self, context: bpy.types.Context) -> TakesPlan:
         one = Generate.plan(self, context)
         seeds = new_seeds(context, context.scene.talkingeyes_takes.batch)
-        task = dataclasses.replace(one.task, task="generate_takes", seed=seeds[0], seeds=tuple(seeds))
+        task = dataclasses.replace(one.task, task="generate_takes", pieces=False, seed=seeds[0], seeds=tuple(seeds))
         return TakesPlan(**{f.name: getattr(one, f.name) for f in dataclasses.fields(one)} | {"task": task})
 
 

@@ -202,7 +202,7 @@ class JobOperator(Explained):
             log.info("%3.0f %% %s", 100 * fraction, phase)
 
         try:
-            self._begin(context)
+            self._begin(context, watched=False)
             with contextlib.suppress(Cancelled, TalkingEyesError):  # the job's state says so
                 self._job.wait(tell)
         except TalkingEyesError as error:
@@ -215,7 +215,7 @@ class JobOperator(Explained):
         if bpy.app.background or context.window is None:
             return self.execute(context)
         try:
-            self._begin(context)
+            self._begin(context, watched=True)
         except TalkingEyesError as error:
             return self._refuse(error)
         self._timer = context.window_manager.event_timer_add(TICK_SECONDS, window=context.window)
@@ -232,20 +232,28 @@ class JobOperator(Explained):
         if self._job.poll() or self._job.seconds_left is not None:
             redraw(context)
         if self._job.state == "running":
+            self._preview.tick(context, self._job)
             return {"PASS_THROUGH"}
         self._leave_window(context)
+        self._preview.remove()
         result = self._end(context)
+        if result != {"FINISHED"}:
+            self._preview.stop(context)
         redraw(context)
         return result
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Blender ends us: the window closes, or another file is loaded."""
         self._job.cancel()
+        self._preview.remove()
         self._leave_window(context)
 
-    def _begin(self, context: bpy.types.Context) -> None:
+    def _begin(self, context: bpy.types.Context, watched: bool) -> None:
         global _running, _note, _to_retry
-        self._plan = self.plan(context)
+        from . import preview
+
+        self._plan = self.plan(context) if watched else preview.without(self.plan(context))
+        self._preview = preview.Preview(self._plan)
         _note, _to_retry = Note(), None
         room = kept.begin(context, self._plan)
         try:

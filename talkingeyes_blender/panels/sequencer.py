@@ -78,7 +78,7 @@ class DialoguePanel(Tab, bpy.types.Panel):
         if left_out:
             lines(column, context, rpt_("{count} not selected or muted.", count=left_out), "INFO")
         _dialogue(layout.column(align=True), context)
-        if subject.why_no_head(context) is None and stale_takes(subject.head_of(context), context.scene):
+        if subject.why_no_head(context) is None and stale_takes(subject.head_of(context), context.scene, look=False):
             layout.operator("talkingeyes.follow_strip", icon="TRACKING").take = ""
 
 
@@ -122,7 +122,7 @@ def _takes(layout: bpy.types.UILayout, context: bpy.types.Context, strip: bpy.ty
         return
     layout.label(text="Takes of This Strip")
     for take in takes:
-        old = stale(take, context.scene)
+        old = stale(take, context.scene, look=False)
         row = layout.row(align=True)
         icon = "RADIOBUT_ON" if take.active else "RADIOBUT_OFF"
         text = rpt_("{number}: seed {seed}", number=take.number, seed=take.seed)

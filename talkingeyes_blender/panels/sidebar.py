@@ -154,6 +154,7 @@ def _actions(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box = _warning(layout, context, reason)
         if OverrideKeys.needed(context):
             box.operator("talkingeyes.override_keys", icon="LIBRARY_DATA_OVERRIDE")
+    layout.prop(settings, "preview")
     layout.prop(settings, "seed")
     if subject.why_no_takes(context) is None:
         column = layout.column(align=True)

@@ -41,6 +41,7 @@ class TakesList(bpy.types.UIList):
         return flags, places
 
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flags=0) -> None:
+        from ..rig.follow import stale
         from ..rig.hand_edits import seems_edited
         from ..rig.take_records import read_record
 
@@ -64,6 +65,8 @@ class TakesList(bpy.types.UIList):
             right.label(text=str(take.rating), icon="SOLO_ON")
         if seems_edited(rig, take):
             right.label(text="", icon="GREASEPENCIL")
+        if stale(take, context.scene, look=False) is not None:
+            row.operator("talkingeyes.follow_strip", text="", icon="ERROR", emboss=False).take = take.id
         row.operator("talkingeyes.remove_take", text="", icon="X", emboss=False).take = take.id
 
 
@@ -90,6 +93,7 @@ class TakesPanel(Tab, bpy.types.Panel):
 
 def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     from ..rig.comparison import comparisons
+    from ..rig.follow import stale
     from ..rig.hand_edits import seems_edited
 
     settings = context.scene.talkingeyes_takes
@@ -106,6 +110,10 @@ def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         lines(column, context, text, "NONE")
     if seems_edited(rig, take):
         lines(column, context, rpt_("Edited by hand: it is not overwritten or removed unasked."), "GREASEPENCIL")
+    old = stale(take, context.scene, look=False)
+    if old is not None:
+        lines(column, context, old, "ERROR")
+        layout.operator("talkingeyes.follow_strip", icon="TRACKING").take = take.id
     header, body = layout.panel("talkingeyes_take_tools", default_closed=True)
     header.label(text="Blend, Compare, Bake")
     if body is None:
