@@ -8,6 +8,7 @@ import bpy
 from . import mapping_properties, preferences, take_properties
 from .operators import adjust_take, cast, jobs
 from .rig import compat
+from .translation import rpt_
 
 BLINK_RATES = {"PAPER": None, "CONVERSATION": 26.0, "REST": 17.0}
 """Blinks a minute of the presets; None draws the clip's rate from the paper's N(40.10, 15.42)."""
@@ -200,6 +201,8 @@ def _fraction(_self: JobState) -> float:
 
 def _phase(_self: JobState) -> str:
     job = jobs.running()
+    if jobs.writing():
+        return rpt_("Writing to the head")
     return job.phase if job is not None else ""
 
 

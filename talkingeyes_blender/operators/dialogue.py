@@ -21,6 +21,7 @@ from . import jobs, memory, subject
 
 if TYPE_CHECKING:
     from ..motion import Motion
+    from ..rig.steps import Steps
     from ..worker.client import Task
 
 
@@ -124,8 +125,14 @@ class DialoguePlan:
     strengths: dict[str, float]
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        from ..rig.steps import finish
+
+        return finish(self.steps(context, motion))
+
+    def steps(self, context: bpy.types.Context, motion: Motion) -> Steps[str]:
+        """``apply`` in steps."""
         from ..rig.channels import Parts, Strengths
-        from ..rig.curves import write_take
+        from ..rig.curves import write_take_in_steps
         from ..rig.find import find_rig
         from ..rig.retarget import motion_for_rig
         from ..rig.spoken import of_names, record
@@ -143,7 +150,7 @@ class DialoguePlan:
         warnings: dict[str, None] = {}
         pieces = self._pieces(motion)
         for first, piece, told in pieces:
-            take = write_take(
+            take = yield from write_take_in_steps(
                 rig,
                 motion_for_rig(rig, piece),
                 scene=scene,
@@ -155,6 +162,7 @@ class DialoguePlan:
                 keep_previous=scene.talkingeyes.keep_takes,
                 settings={**told, **self.task.settings},
             )
+            yield
             memory.remember(take, piece)
             warnings.update(dict.fromkeys(take.warnings))
         scene.talkingeyes.gaze_seed = motion.seed

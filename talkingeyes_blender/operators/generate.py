@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..motion import Motion
     from ..rig.channels import Parts, Strengths
     from ..rig.head_rig import HeadRig
+    from ..rig.steps import Steps
     from ..rig.strip_times import Placement
     from ..rig.takes import Take
     from ..worker.client import Task
@@ -96,12 +97,18 @@ class GeneratePlan:
     """Where the strip began to be heard, for the preview."""
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        from ..rig.steps import finish
+
+        return finish(self.steps(context, motion))
+
+    def steps(self, context: bpy.types.Context, motion: Motion) -> Steps[str]:
+        """``apply`` in steps."""
         scene, rig, strip, heard = self.destination()
         if self.locked is not None:
             take = replacing.write_around(rig, self.locked, self.task, motion, self.strengths, self.replace_edited)
             scene.talkingeyes.gaze_seed = self.task.seed
             return rpt_("The parts of '{name}' that are not locked were made anew.", name=take.name)
-        take = self.write(scene, rig, strip, heard, motion, scene.talkingeyes.keep_takes)
+        take = yield from self.write(scene, rig, strip, heard, motion, scene.talkingeyes.keep_takes)
         said = rpt_("{duration:.1f} s of motion were written", duration=motion.duration)
         return self.finish(scene, rig, strip, motion, take.warnings, said)
 
@@ -120,16 +127,18 @@ class GeneratePlan:
     def write(
         self, scene: bpy.types.Scene, rig: HeadRig, strip: bpy.types.Strip, heard: Placement, motion: Motion,
         keep_previous: bool,
-    ) -> Take:  # fmt: skip
+    ) -> Steps[Take]:  # fmt: skip
         from ..rig.channels import Parts, Strengths
-        from ..rig.curves import write_take
+        from ..rig.curves import write_take_in_steps
         from ..rig.retarget import motion_for_rig
         from ..rig.spoken import record
         from ..rig.take_records import weights_in
 
-        take = write_take(
+        fitting = motion_for_rig(rig, motion)
+        yield
+        take = yield from write_take_in_steps(
             rig,
-            motion_for_rig(rig, motion),
+            fitting,
             scene=scene,
             start_frame=heard.start_frame,
             parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
@@ -146,7 +155,9 @@ class GeneratePlan:
             },
             weights=weights_in(self.task.bundle),
         )
+        yield
         memory.remember(take, motion)
+        yield
         fewer = reduce_keys.reduce_new(scene, rig, take)
         return dataclasses.replace(take, warnings=(*fewer, *take.warnings))
 

@@ -14,6 +14,7 @@ from .generate import Generate, GeneratePlan
 
 if TYPE_CHECKING:
     from ..motion import Motion
+    from ..rig.steps import Steps
 
 MAXIMUM_SEED = 2**31 - 1
 
@@ -52,12 +53,14 @@ def new_seeds(context: bpy.types.Context, count: int) -> list[int]:
 class TakesPlan(GeneratePlan):
     """Like one take, but several: all of them are written, or none."""
 
-    def apply(self, context: bpy.types.Context, motions: list[Motion]) -> str:
+    def steps(self, context: bpy.types.Context, motions: list[Motion]) -> Steps[str]:
         from ..rig.takes import all_or_none
 
         scene, rig, strip, heard = self.destination()
         with all_or_none(rig):
-            takes = [self.write(scene, rig, strip, heard, motion, keep_previous=True) for motion in motions]
+            takes = []
+            for motion in motions:
+                takes.append((yield from self.write(scene, rig, strip, heard, motion, keep_previous=True)))
         seeds = f"{takes[0].seed} to {takes[-1].seed}" if len(takes) > 1 else str(takes[0].seed)
         said = rpt_(
             "{count} takes of {duration:.1f} s, seeds {seeds}, were written",
