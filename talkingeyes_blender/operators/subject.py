@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import bpy
@@ -15,8 +17,31 @@ if TYPE_CHECKING:
     from ..rig.takes import Take
 
 
+_drawn: dict[str, object] | None = None
+"""What was looked up for the panel that is being drawn: while it is, nothing can change."""
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[None]:
+    """While a panel draws, the head and its takes, for which each of its fields asks, are looked up once."""
+    global _drawn
+    before, _drawn = _drawn, {}
+    try:
+        yield
+    finally:
+        _drawn = before
+
+
 def head_of(context: bpy.types.Context) -> HeadRig:
     """Return the chosen head, or the selected one where none is chosen; raise TalkingEyesError if it is none."""
+    if _drawn is None:
+        return _head_of(context)
+    if "head" not in _drawn:
+        _drawn["head"] = _head_of(context)
+    return _drawn["head"]
+
+
+def _head_of(context: bpy.types.Context) -> HeadRig:
     from ..rig.find import find_rig
 
     scene = context.scene
@@ -90,16 +115,22 @@ def take_of(context: bpy.types.Context) -> Take:
 
 def takes_of(context: bpy.types.Context) -> list[Take]:
     """Return all takes of the head."""
+    return _takes_on(head_of(context))
+
+
+def _takes_on(rig: HeadRig) -> list[Take]:
     from ..rig.takes import takes
 
-    return takes(head_of(context))
+    if _drawn is None or _drawn.get("head") is not rig:
+        return takes(rig)
+    if "takes" not in _drawn:
+        _drawn["takes"] = takes(rig)
+    return _drawn["takes"]
 
 
 def take_named(rig: HeadRig, identity: str) -> Take:
     """Return the head's take of that id; raise TalkingEyesError if it is gone."""
-    from ..rig.takes import takes
-
-    for take in takes(rig):
+    for take in _takes_on(rig):
         if take.id == identity:
             return take
     raise TalkingEyesError(rpt_("'{name}' has no such take any more.", name=rig.name), rpt_("Choose another one."))

@@ -8,7 +8,7 @@ import bpy
 from ..operators import subject
 from ..operators.export import DATA_CLASSES, SCENE_CLASSES
 from .sidebar import Tab
-from .text import lines
+from .text import lines, looked_up_once
 
 
 class ExportPanel(Tab, bpy.types.Panel):
@@ -22,6 +22,7 @@ class ExportPanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_head(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         reason = subject.why_no_take(context)

@@ -7,6 +7,7 @@ import bpy
 
 from ..operators import subject
 from .sidebar import Tab
+from .text import looked_up_once
 
 
 class AdjustPanel(Tab, bpy.types.Panel):
@@ -20,6 +21,7 @@ class AdjustPanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_take(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout, strengths = self.layout, context.scene.talkingeyes.take
         layout.use_property_split, layout.use_property_decorate = True, False
@@ -47,6 +49,7 @@ class LookAtPanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_head(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         from ..rig import gaze_layer
 

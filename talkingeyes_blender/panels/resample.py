@@ -8,7 +8,7 @@ import bpy
 from ..operators import subject
 from ..operators.resample import NAMES, Resample
 from .sidebar import Tab
-from .text import lines
+from .text import lines, looked_up_once
 
 
 class ResamplePanel(Tab, bpy.types.Panel):
@@ -22,6 +22,7 @@ class ResamplePanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_take(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.talkingeyes
         take = subject.take_of(context)

@@ -9,7 +9,7 @@ from ..operators import dialogue, subject
 from ..rig import compat
 from ..translation import rpt_
 from .sidebar import Tab
-from .text import lines
+from .text import lines, looked_up_once
 
 
 class StripPanel(bpy.types.Panel):
@@ -23,6 +23,7 @@ class StripPanel(bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return context.space_data.view_type != "PREVIEW"
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         reason = dialogue.why_no_active_strip(context)
@@ -64,6 +65,7 @@ class DialoguePanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return dialogue.why_no_dialogue(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         from ..rig.follow import stale_takes
 

@@ -13,7 +13,7 @@ from ..operators.recover import words
 from .presets import draw_characters
 from .set_up import draw_first_run
 from .takes import CLASSES as TAKES
-from .text import lines
+from .text import lines, looked_up_once
 
 
 class Tab:
@@ -26,6 +26,7 @@ class SpeechPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_speech"
     bl_label = "TalkingEyes"
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         draw_first_run(layout, context)
@@ -68,6 +69,7 @@ class RigPanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_head(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         report = subject.head_of(context).report
         column = self.layout.column()
@@ -93,6 +95,7 @@ class EyesPanel(Tab, bpy.types.Panel):
     bl_label = "Gaze and Blinks"
     bl_options = {"DEFAULT_CLOSED"}
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.talkingeyes
         layout.use_property_split, layout.use_property_decorate = True, False

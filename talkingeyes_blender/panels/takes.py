@@ -8,7 +8,10 @@ import bpy
 from ..errors import TalkingEyesError
 from ..operators import subject
 from ..translation import rpt_
-from .text import lines
+from .text import lines, looked_up_once
+
+LOOK_PAUSE = 0.15
+"""Seconds between looks for edits by hand at two takes of the list."""
 
 
 class Tab:
@@ -63,7 +66,7 @@ class TakesList(bpy.types.UIList):
         right.label(text=rpt_("seed {seeds}", seeds=seeds), translate=False)
         if take.rating:
             right.label(text=str(take.rating), icon="SOLO_ON")
-        if seems_edited(rig, take):
+        if seems_edited(rig, take, LOOK_PAUSE):
             right.label(text="", icon="GREASEPENCIL")
         if stale(take, context.scene, look=False) is not None:
             row.operator("talkingeyes.follow_strip", text="", icon="ERROR", emboss=False).take = take.id
@@ -80,6 +83,7 @@ class TakesPanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_head(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.talkingeyes_takes
         if subject.why_no_takes(context) is None:
@@ -108,7 +112,7 @@ def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column.scale_y = 0.8
     for text in described(take):
         lines(column, context, text, "NONE")
-    if seems_edited(rig, take):
+    if seems_edited(rig, take, LOOK_PAUSE):
         lines(column, context, rpt_("Edited by hand: it is not overwritten or removed unasked."), "GREASEPENCIL")
     old = stale(take, context.scene, look=False)
     if old is not None:

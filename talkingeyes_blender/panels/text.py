@@ -4,9 +4,24 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import blf
 import bpy
+
+from ..operators import subject
+
+
+def looked_up_once(draw: Callable) -> Callable:
+    """For a panel's ``draw``: what its fields ask about the head is looked up once."""
+
+    @functools.wraps(draw)
+    def wrapper(self, context):
+        with subject.drawing():
+            return draw(self, context)
+
+    return wrapper
+
 
 _BESIDE = 94
 """Pixels of a sidebar, at a scale of 1, that its margins, a box, an icon and the tabs take."""
