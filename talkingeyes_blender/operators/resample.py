@@ -18,6 +18,7 @@ from .frame_range import take_range
 if TYPE_CHECKING:
     from ..motion import Motion
     from ..rig.head_rig import HeadRig
+    from ..rig.steps import Steps
     from ..rig.takes import Take
     from ..worker.client import Task
 
@@ -166,8 +167,14 @@ class ResamplePlan:
     keep_edited: bool = True
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        from ..rig.steps import finish
+
+        return finish(self.steps(context, motion))
+
+    def steps(self, context: bpy.types.Context, motion: Motion) -> Steps[str]:
+        """``apply`` in steps."""
         from ..rig.find import find_rig
-        from ..rig.rewrite import paths_of, rewrite_parts
+        from ..rig.rewrite import paths_of, rewrite_parts_in_steps
 
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, rpt_("The scene was deleted"))
         rig = find_rig(jobs.still_there(bpy.data.objects, self.head_uid, rpt_("The head was deleted")))
@@ -177,7 +184,10 @@ class ResamplePlan:
         changes = {"gaze_seed": seed} if "gaze" in parts and frames is None else {}
         story = {"parts": list(parts), "frames": frames and list(frames), "seed": seed}
         before, made = take, for_rig(rig, motion, parts)
-        take = rewrite_parts(rig, take, made, parts, frames, keep_edited=self.keep_edited, story=story, **changes)
+        yield
+        take = yield from rewrite_parts_in_steps(
+            rig, take, made, parts, frames, keep_edited=self.keep_edited, story=story, **changes
+        )
         memory.remember(take, motion)
         if frames is None:
             reduce_keys.reduce_new(scene, rig, take, set.union(*paths_of(rig, parts)))

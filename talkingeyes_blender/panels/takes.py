@@ -10,7 +10,7 @@ from ..operators import subject
 from ..translation import rpt_
 from .text import lines, looked_up_once
 
-LOOK_PAUSE = 0.15
+LOOK_PAUSE = 0.5
 """Seconds between looks for edits by hand at two takes of the list."""
 
 
