@@ -241,7 +241,10 @@ class Drawn:
     def separator(self) -> None:
         pass
 
-    def label(self, text="", icon="NONE") -> None:
+    def panel(self, _identity, default_closed=False):
+        return self, self
+
+    def label(self, text="", icon="NONE", translate=True) -> None:
         self.notes.append(text)
 
     def prop(self, owner, name, **_options) -> None:

@@ -29,7 +29,7 @@ _BESIDE = 94
 
 def lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
     """Draw a sentence in as many lines as the region's width asks for, all of them beside the icon."""
-    scale = context.preferences.system.ui_scale or 1.0  # 0 without a window
+    scale = ui_scale(context)
     width = context.region.width if context.region is not None else 400
     size = context.preferences.ui_styles[0].widget.points * scale
     column = layout.column(align=True)
@@ -37,6 +37,11 @@ def lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, ico
     after = "NONE" if icon == "NONE" else "BLANK1"
     for i, line in enumerate(wrapped(text, max(80, int(width - _BESIDE * scale)), round(size, 1))):
         column.label(text=line, icon=after if i else icon, translate=False)
+
+
+def ui_scale(context: bpy.types.Context) -> float:
+    """Pixels for one at a scale of 1; Blender says 0 without a window."""
+    return context.preferences.system.ui_scale or 1.0
 
 
 @functools.lru_cache(maxsize=256)
