@@ -33,7 +33,7 @@ GRACE_SECONDS = 4.0
 STARTS = 2
 """How often a job is handed to a process that dies before it answers; an idle one may end just then."""
 INSTALL = (
-    f"Click Set Up in the add-on's preferences; or choose there, or in {interpreters.VARIABLE}, a Python that has torch, "
+    f"Click Set Up in the add-on's preferences; or choose there, or in {interpreters.VARIABLE}, a Python with torch, "
     "scipy, soundfile and safetensors."
 )
 
