@@ -100,9 +100,6 @@ class ObedientGenerator:
     def generate_takes(self, clip, seeds, settings, progress):
         return [self.generate(clip, seed, settings, progress) for seed in seeds]
 
-    def resample_gaze(self, clip, motion, seed, settings, progress):
-        return motion.replace(eyes=motion.eyes * 0 + 0.125, seed=seed)
-
     def resample(self, clip, motion, seed, parts, frames, settings, progress):
         """Another number in the frames of each part."""
         names = {"face": ("expression", "jaw"), "head": ("head",), "gaze": ("eyes",), "blinks": ("blink",)}

@@ -57,7 +57,7 @@ _KEPT_BYTES = 256 << 20
 _TAKES_AT_ONCE = 16
 """Takes whose gaze is decoded side by side."""
 
-_COSTS = {"mel": 0.2, "mel-transformer": 0.3, "wav2vec2": 7.5, "face": 0.6, "head": 0.1, "gaze": 3.2}
+_COSTS = {"mel": 0.2, "wav2vec2": 7.5, "face": 0.6, "head": 0.1, "gaze": 3.2}
 """CPU seconds a minute of sound, measured: the shares of the progress."""
 
 
@@ -144,24 +144,6 @@ class Generator:
         self._make_face(clip, heard, phases)
         return heard.face.copy()
 
-    def resample_gaze(
-        self,
-        clip: AudioClip,
-        motion: Motion,
-        seed: int,
-        settings: GenerationSettings = GenerationSettings(),
-        progress: Progress | None = None,
-    ) -> Motion:
-        """The motion with new eyes that suit its head and the clip; ``resample`` of the gaze for all frames.
-
-        Codes are sampled even where the settings say 'argmin', which under a kept head could only repeat itself. The
-        seed that made a motion gives back its eyes.
-
-        Raises:
-            TalkingEyesError: the motion was not made for a clip of this length.
-        """
-        return self.resample(clip, motion, seed, ("gaze",), None, settings, progress)
-
     def resample(
         self,
         clip: AudioClip,
@@ -179,7 +161,8 @@ class Generator:
                 without a jump (``resampling``), and these stay as they are to the bit.
 
         Without ``frames``, the seed that made a motion gives back its parts. Where the head is drawn and the gaze is
-        not, the eyes stay as they are, and look elsewhere with the head.
+        not, the eyes stay as they are, and look elsewhere with the head. Under a kept head codes are sampled even where
+        the settings say 'argmin', which could only repeat itself.
 
         Raises:
             TalkingEyesError: the motion was not made for a clip of this length, or the parts or frames are none.

@@ -17,7 +17,7 @@ from .. import preferences
 from ..errors import TalkingEyesError
 from ..rig import compat
 from ..translation import rpt_
-from . import jobs, memory, subject
+from . import dialogue_takes, jobs, subject, writing
 
 if TYPE_CHECKING:
     from ..motion import Motion
@@ -94,9 +94,12 @@ class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
             pieces=settings.preview,
         )
         told = record(scene, strips, mix.start)
+        there = dialogue_takes.with_locks(scene, rig, mix.start_frame, told, self.apart, mix.duration)
+        if there:
+            task = dataclasses.replace(task, **dialogue_takes.around(there, settings.parts))
         return DialoguePlan(
             task, scene.session_uid, (rig.mesh or rig.armature).session_uid, mix.start_frame, told, self.apart,
-            settings.parts,
+            settings.parts, tuple(take.id for take in there),
         )  # fmt: skip
 
 
@@ -123,6 +126,8 @@ class DialoguePlan:
     """What the take remembers of its strips; see ``rig.spoken.record``."""
     apart: bool
     strengths: dict[str, float]
+    locked: tuple[str, ...] = ()
+    """Ids of the takes whose locked parts stay, and whose others are made anew."""
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
         from ..rig.steps import finish
@@ -131,11 +136,9 @@ class DialoguePlan:
 
     def steps(self, context: bpy.types.Context, motion: Motion) -> Steps[str]:
         """``apply`` in steps."""
-        from ..rig.channels import Parts, Strengths
-        from ..rig.curves import write_take_in_steps
         from ..rig.find import find_rig
-        from ..rig.retarget import motion_for_rig
         from ..rig.spoken import of_names, record
+        from ..rig.take_records import weights_in
 
         scene = jobs.still_there(bpy.data.scenes, self.scene_uid, rpt_("The scene was deleted"))
         head = jobs.still_there(bpy.data.objects, self.head_uid, rpt_("The head was deleted"))
@@ -146,61 +149,33 @@ class DialoguePlan:
         if record(scene, strips, start) != self.told:
             raise TalkingEyesError(rpt_("A strip was changed while the motion was made."), rpt_("Generate again."))
         rig = find_rig(head)
-        parts = Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)})
-        warnings: dict[str, None] = {}
-        pieces = self._pieces(motion)
-        for first, piece, told in pieces:
-            take = yield from write_take_in_steps(
-                rig,
-                motion_for_rig(rig, piece),
-                scene=scene,
-                start_frame=self.start_frame + first * self.told["frame_rate"] / motion.fps,
-                parts=parts,
-                strengths=Strengths(**self.strengths),
-                seed=motion.seed,
-                name=f"TalkingEyes {rig.name} {told['strip']} seed {motion.seed}" if self.apart else None,
-                keep_previous=scene.talkingeyes.keep_takes,
-                settings={**told, **self.task.settings},
-            )
-            yield
-            memory.remember(take, piece)
-            warnings.update(dict.fromkeys(take.warnings))
-        scene.talkingeyes.gaze_seed = motion.seed
-        scene.sync_mode = "AUDIO_SYNC"
+        if self.locked:
+            made = dialogue_takes.write_around(rig, self.locked, self.task, motion, self.strengths)
+            writing.done(scene, self.task.seed)
+            return rpt_("The parts of {count} that are not locked were made anew.", count=_count(made))
+        made = yield from writing.write_all(
+            scene,
+            rig,
+            dialogue_takes.pieces(
+                motion, self.start_frame, self.told, self.apart, self.task.duration, rig.name, self.task.settings
+            ),
+            self.strengths,
+            keep_previous=scene.talkingeyes.keep_takes,
+            weights=weights_in(self.task.bundle),
+        )
+        writing.done(scene, motion.seed)
+        warnings = dict.fromkeys(warning for take in made for warning in take.warnings)
         written = rpt_(
             "{duration:.1f} s of motion over {count} strips were written to '{name}'",
             duration=motion.duration,
             count=len(strips),
             name=rig.name,
         )
-        written += rpt_(" as {count} takes.", count=len(pieces)) if self.apart else rpt_(" as one take.")
-        return " ".join((written, *warnings))
+        return " ".join((rpt_("{written} as {count}.", written=written, count=_count(made)), *warnings))
 
-    def _pieces(self, motion: Motion) -> list[tuple[int, Motion, dict]]:
-        """First frame, motion and memory of each take. Takes of their own share the frame at which they meet."""
-        spoken, rate = self.told["spoken"], self.told["frame_rate"]
-        if not self.apart:
-            first = spoken[0]
-            told = {"strip": first["strip"], "start": 0.0, "duration": self.task.duration, "mixed": True, **self.told}
-            return [(0, motion, told)]
-        firsts = [min(motion.frames - 1, round(each["at"] * motion.fps)) for each in spoken]
-        firsts[0] = 0
-        pieces = []
-        for number, each in enumerate(spoken):
-            begin = firsts[number]
-            end = firsts[number + 1] + 1 if number + 1 < len(firsts) else motion.frames
-            cut = {name: getattr(motion, name)[begin:end] for name in ("expression", "jaw", "head", "eyes", "blink")}
-            at = each["at"] - begin / motion.fps
-            told = {
-                "strip": each["strip"],
-                "start": 0.0,
-                "duration": (end - begin) / motion.fps,
-                "mixed": True,
-                "spoken": [{**each, "at": at}],
-                "frame_rate": rate,
-            }
-            pieces.append((begin, motion.replace(**cut), told))
-        return pieces
+
+def _count(made: list) -> str:
+    return rpt_("{count} takes", count=len(made)) if len(made) > 1 else rpt_("one take")
 
 
 class GenerateStrip(jobs.Explained, bpy.types.Operator):

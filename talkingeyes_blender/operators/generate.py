@@ -11,16 +11,14 @@ import bpy
 from .. import preferences
 from ..errors import TalkingEyesError
 from ..translation import n_, rpt_
-from . import asking, jobs, memory, reduce_keys, replacing, same_strip, subject
+from . import asking, jobs, replacing, same_strip, subject, writing
 from .override_keys import why_linked
 
 if TYPE_CHECKING:
     from ..motion import Motion
-    from ..rig.channels import Parts, Strengths
     from ..rig.head_rig import HeadRig
     from ..rig.steps import Steps
     from ..rig.strip_times import Placement
-    from ..rig.takes import Take
     from ..worker.client import Task
 
 
@@ -103,12 +101,22 @@ class GeneratePlan:
 
     def steps(self, context: bpy.types.Context, motion: Motion) -> Steps[str]:
         """``apply`` in steps."""
+        from ..rig.take_records import weights_in
+
         scene, rig, strip, heard = self.destination()
         if self.locked is not None:
             take = replacing.write_around(rig, self.locked, self.task, motion, self.strengths, self.replace_edited)
             scene.talkingeyes.gaze_seed = self.task.seed
             return rpt_("The parts of '{name}' that are not locked were made anew.", name=take.name)
-        take = yield from self.write(scene, rig, strip, heard, motion, scene.talkingeyes.keep_takes)
+        take = yield from writing.write(
+            scene,
+            rig,
+            self.piece(scene, strip, heard, motion),
+            self.strengths,
+            keep_previous=scene.talkingeyes.keep_takes,
+            replace_edited=self.replace_edited,
+            weights=weights_in(self.task.bundle),
+        )
         said = rpt_("{duration:.1f} s of motion were written", duration=motion.duration)
         return self.finish(scene, rig, strip, motion, take.warnings, said)
 
@@ -124,42 +132,13 @@ class GeneratePlan:
         strip, _ = same_strip.find(scene, self.strip, self.task)
         return scene, find_rig(head), strip, placement(scene, strip)
 
-    def write(
-        self, scene: bpy.types.Scene, rig: HeadRig, strip: bpy.types.Strip, heard: Placement, motion: Motion,
-        keep_previous: bool,
-    ) -> Steps[Take]:  # fmt: skip
-        from ..rig.channels import Parts, Strengths
-        from ..rig.curves import write_take_in_steps
-        from ..rig.retarget import motion_for_rig
+    def piece(self, scene: bpy.types.Scene, strip: bpy.types.Strip, heard: Placement, motion: Motion) -> writing.Piece:
+        """A motion and what it speaks."""
         from ..rig.spoken import record
-        from ..rig.take_records import weights_in
 
-        fitting = motion_for_rig(rig, motion)
-        yield
-        take = yield from write_take_in_steps(
-            rig,
-            fitting,
-            scene=scene,
-            start_frame=heard.start_frame,
-            parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
-            strengths=Strengths(**self.strengths),
-            seed=motion.seed,
-            keep_previous=keep_previous,
-            replace_edited=self.replace_edited,
-            settings={
-                "strip": strip.name,
-                "start": heard.offset,
-                "duration": heard.duration,
-                **record(scene, [strip], heard.start),
-                **self.task.settings,
-            },
-            weights=weights_in(self.task.bundle),
-        )
-        yield
-        memory.remember(take, motion)
-        yield
-        fewer = reduce_keys.reduce_new(scene, rig, take)
-        return dataclasses.replace(take, warnings=(*fewer, *take.warnings))
+        told = {"strip": strip.name, "start": heard.offset, "duration": heard.duration}
+        told |= record(scene, [strip], heard.start) | self.task.settings
+        return writing.Piece(motion, heard.start_frame, told)
 
     def finish(
         self, scene: bpy.types.Scene, rig: HeadRig, strip: bpy.types.Strip, motion: Motion, warnings: tuple[str, ...],
@@ -168,51 +147,13 @@ class GeneratePlan:
         from ..rig.retarget import report_for_rig
         from ..rig.strip_times import why_muted
 
-        scene.talkingeyes.gaze_seed = motion.seed
-        scene.talkingeyes_takes.selected = ""
-        scene.sync_mode = "AUDIO_SYNC"
+        writing.done(scene, motion.seed)
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
         muted = why_muted(scene, strip)
         return " ".join(
             (rpt_("{said} to '{name}'.", said=said, name=rig.name), *warnings, *cannot, *([muted] if muted else []))
         )
-
-
-def write_takes(
-    scene: bpy.types.Scene,
-    rig: HeadRig,
-    motions: list[Motion],
-    start_frame: float,
-    parts: Parts,
-    strengths: Strengths,
-    settings: dict[str, object],
-) -> Take:
-    """Write motions as takes of which the first plays, and return that one.
-
-    All are brought into the rig's basis before the first is written: what cannot be is known before anything changes.
-    """
-    from ..rig.curves import write_take
-    from ..rig.retarget import motion_for_rig
-
-    fitting = [motion_for_rig(rig, motion) for motion in motions]
-    # The last one written plays; of several takes that shall be the first.
-    for number in reversed(range(len(motions))):
-        take = write_take(
-            rig,
-            fitting[number],
-            scene=scene,
-            start_frame=start_frame,
-            parts=parts,
-            strengths=strengths,
-            seed=motions[number].seed,
-            keep_previous=scene.talkingeyes.keep_takes or number < len(motions) - 1,
-            settings=settings,
-        )
-        memory.remember(take, motions[number])
-    scene.talkingeyes.gaze_seed = motions[0].seed
-    scene.sync_mode = "AUDIO_SYNC"
-    return take
 
 
 CLASSES = (Generate,)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..translation import rpt_
-from . import jobs, subject
+from . import jobs, subject, writing
 from .generate import Generate, GeneratePlan
 
 if TYPE_CHECKING:
@@ -54,13 +54,12 @@ class TakesPlan(GeneratePlan):
     """Like one take, but several: all of them are written, or none."""
 
     def steps(self, context: bpy.types.Context, motions: list[Motion]) -> Steps[str]:
-        from ..rig.takes import all_or_none
+        from ..rig.take_records import weights_in
 
         scene, rig, strip, heard = self.destination()
-        with all_or_none(rig):
-            takes = []
-            for motion in motions:
-                takes.append((yield from self.write(scene, rig, strip, heard, motion, keep_previous=True)))
+        pieces = [self.piece(scene, strip, heard, motion) for motion in motions]
+        weights = weights_in(self.task.bundle)
+        takes = yield from writing.write_all(scene, rig, pieces, self.strengths, keep_previous=True, weights=weights)
         seeds = f"{takes[0].seed} to {takes[-1].seed}" if len(takes) > 1 else str(takes[0].seed)
         said = rpt_(
             "{count} takes of {duration:.1f} s, seeds {seeds}, were written",

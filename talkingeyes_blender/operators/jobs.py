@@ -97,10 +97,15 @@ def to_retry() -> Plan | None:
 
 
 def mark_written(done: Kept | None) -> None:
-    """A kept motion is in Blender's data now; it stays on disk until the file is saved, should Blender crash."""
+    """A kept motion is in Blender's data now; it stays on disk until the file is saved, should Blender crash.
+
+    It is ours from now on, whichever Blender has made it.
+    """
     if done is not None:
+        from ..worker.shelf import SESSION
+
         with contextlib.suppress(OSError):
-            done.note(written=True)
+            done.note(written=True, session=SESSION)
     kept.look_again()
 
 

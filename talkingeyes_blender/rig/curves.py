@@ -18,13 +18,12 @@ from ..errors import TalkingEyesError
 from ..motion import Motion
 from . import compat
 from .blinks import blink_expressions
-from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_paths, motion_channels_in_steps
-from .hand_edits import edited, is_sealed, seal
+from .channels import Channel, Channels, Parts, Strengths, motion_channels_in_steps
+from .hand_edits import edited, seal
 from .head_rig import HeadRig
 from .linked import fault_of
 from .obstacles import dead_curves
 from .steps import Steps, finish
-from .strength_layer import adjust_again
 from .take_records import FORMAT
 from .takes import (
     TAKE_PROPERTY,
@@ -46,7 +45,7 @@ from .takes import (
     values_of,
 )
 
-__all__ = ["Parts", "Strengths", "Take", "choose_take", "clear", "current_take", "takes", "write_gaze", "write_take"]
+__all__ = ["Parts", "Strengths", "Take", "choose_take", "clear", "current_take", "takes", "write_take"]
 
 log = logging.getLogger(__name__)
 
@@ -161,64 +160,6 @@ def write_take_in_steps(
     written = next(take for take in takes(rig) if take.id == record["id"])
     log.info("take '%s': %d curves, %d frames", written.name, sum(map(len, channels.lists)), motion.frames)
     return dataclasses.replace(written, warnings=warnings)
-
-
-def write_gaze(
-    rig: HeadRig, eyes: np.ndarray, *, take: Take | None = None, seed: int | None = None, frame: float | None = None
-) -> Take:
-    """Replace the eyes of a take (the one that plays, at scene frame ``frame`` if given) by (frames, 6) ``eyes``.
-
-    Nothing but the eyes' curves changes; the lids follow through the rig. All or nothing, as ``write_take``.
-    """
-    refuse_tweak_mode(rig)
-    take = take or current_take(rig, frame)
-    if take is None:
-        raise TalkingEyesError(f"'{rig.name}' has no take whose gaze could be replaced.", "Generate one first.")
-    eyes = np.asarray(eyes, np.float64)
-    if eyes.shape != (take.frames, 6) or not np.isfinite(eyes).all():
-        raise TalkingEyesError(
-            f"The new gaze does not fit the take '{take.name}': its shape is {eyes.shape}, not {(take.frames, 6)}.",
-            "Generate the take again.",
-        )
-    mine = [next((c for c in clips(owner) if c.record["id"] == take.id), None) for owner in owners(rig)]
-    if any(clip is None for clip in mine):
-        raise TalkingEyesError(f"A strip of the take '{take.name}' is gone.", "Generate the take again.")
-    record = {**mine[0].record, "gaze_seed": mine[0].record["gaze_seed"] if seed is None else int(seed)}
-    record["parts"] = {**record["parts"], "gaze": True}
-    start = record["start"] + take.step * np.arange(take.frames)
-    channels = gaze_channels(rig, eyes * take.strengths.gaze, start)
-    record["sliders"] = _sliders(rig, channels.keys)
-    # The action is changed in a copy, which then takes its place: a failure leaves the original alone.
-    copies: dict[bpy.types.Action, bpy.types.Action] = {}
-    written: dict[bpy.types.Action, list[tuple]] = {}
-    with _undo_on_failure() as undo:
-        for clip, of_owner, paths in zip(mine, channels.lists, gaze_paths(rig), strict=False):
-            action, slot = clip.strip.action, compat.slot_of(clip.strip)
-            if action not in copies:
-                copies[action] = action.copy()
-                undo(_remove_action, copies[action].name)
-                copies[action][TAKE_PROPERTY] = json.dumps(record)
-            copy = copies[action]
-            copy_slot = copy.slots[slot.identifier] if slot is not None else None
-            curves = compat.Curves(copy, copy_slot)
-            for curve in [curve for curve in curves if curve.data_path in paths]:
-                curves.remove(curve)
-            _write(curves, of_owner)
-            written.setdefault(copy, []).append((copy_slot, paths))
-            if clip.owner == rig.shape_keys:
-                _set_sliders(clip.owner, record["sliders"], undo)
-        for copy, parts in written.items() if is_sealed(rig, take) else ():
-            seal(copy, [slot for slot, _ in parts], set().union(*(paths for _, paths in parts)))
-    for action, copy in copies.items():
-        name, fake = action.name, action.use_fake_user
-        action.user_remap(copy)
-        bpy.data.actions.remove(action)
-        copy.name, copy.use_fake_user = name, fake
-    for owner in owners(rig):
-        owner.update_tag()
-    written = next(t for t in takes(rig) if t.id == take.id)
-    adjust_again(rig, written)
-    return written
 
 
 # ----------------------------------------------------------------------------------------------------------- writing

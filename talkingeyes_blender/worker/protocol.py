@@ -35,9 +35,9 @@ class Hello:
 class Request:
     """Make a motion from ``duration`` seconds (None: to the end) of the sound file ``audio`` from second ``start`` on.
 
-    ``task`` is 'generate', or 'resample_gaze', which keeps all of the motion in the file ``motion`` but its eyes. With
-    'generate_takes' there is a motion for each of ``seeds``; those after the first go to files beside ``output``.
-    'resample' keeps all of it but ``parts``, and these too but in ``frames`` (first, one behind the last; None: all).
+    ``task`` is 'generate'. With 'generate_takes' there is a motion for each of ``seeds``; those after the first go to
+    files beside ``output``. 'resample' keeps all of the motion in the file ``motion`` but ``parts``, and these too but
+    in ``frames`` (first, one behind the last; None: all).
     ``settings`` are the fields of ``inference.generator.GenerationSettings``. The answer is written to ``output``.
     With ``pieces``, a folder, 'generate' writes what it has made so far there, piece by piece.
     """

@@ -118,8 +118,6 @@ class Server:
             motions = [generator.generate(clip, request.seed, settings, progress, on_piece)]
         elif request.task == "generate_takes":
             motions = generator.generate_takes(clip, request.seeds, settings, progress)
-        elif request.task == "resample_gaze":
-            motions = [generator.resample_gaze(clip, Motion.load(request.motion), request.seed, settings, progress)]
         elif request.task == "resample":
             given, (seed, parts, frames) = Motion.load(request.motion), (request.seed, request.parts, request.frames)
             motions = [generator.resample(clip, given, seed, parts, frames, settings, progress)]
