@@ -10,6 +10,7 @@ import bpy
 from . import mapping_properties, preferences, take_properties
 from .operators import adjust_take, cast, jobs
 from .rig import compat
+from .translation import rpt_
 
 BLINK_RATES = {"PAPER": None, "CONVERSATION": 26.0, "REST": 17.0}
 """Blinks a minute of the presets; None draws the clip's rate from the paper's N(40.10, 15.42)."""
@@ -25,10 +26,10 @@ def _is_head(_self: SceneSettings, candidate: bpy.types.Object) -> bool:
     return candidate.type == "ARMATURE" or (candidate.type == "MESH" and candidate.data.shape_keys is not None)
 
 
-def _strength(part: str) -> bpy.types.FloatProperty:
+def _strength(description: str) -> bpy.types.FloatProperty:
     return bpy.props.FloatProperty(
         name="Strength",
-        description=f"How strongly {part} is written; 1 is as generated",
+        description=description,
         default=1.0,
         min=0.0,
         max=3.0,
@@ -37,8 +38,8 @@ def _strength(part: str) -> bpy.types.FloatProperty:
     )
 
 
-def _switch(part: str, what: str) -> bpy.types.BoolProperty:
-    return bpy.props.BoolProperty(name=part, description=f"Write {what}", default=True)
+def _switch(part: str, description: str) -> bpy.types.BoolProperty:
+    return bpy.props.BoolProperty(name=part, description=description, default=True)
 
 
 class KnownHead(bpy.types.PropertyGroup):
@@ -130,14 +131,14 @@ class SceneSettings(bpy.types.PropertyGroup):
     )
     take: bpy.props.PointerProperty(name="Adjust Take", type=adjust_take.TakeStrengths)
 
-    write_face: _switch("Face", "the expression and the jaw")
-    write_head: _switch("Head", "the turns of the head")
-    write_gaze: _switch("Gaze", "the turns of the eyes")
-    write_blinks: _switch("Blinks", "the blinks")
-    strength_face: _strength("the face")
-    strength_head: _strength("the head's motion")
-    strength_gaze: _strength("the gaze")
-    strength_blinks: _strength("a blink")
+    write_face: _switch("Face", "Write the expression and the jaw")
+    write_head: _switch("Head", "Write the turns of the head")
+    write_gaze: _switch("Gaze", "Write the turns of the eyes")
+    write_blinks: _switch("Blinks", "Write the blinks")
+    strength_face: _strength("How strongly the face is written; 1 is as generated")
+    strength_head: _strength("How strongly the head's motion is written; 1 is as generated")
+    strength_gaze: _strength("How strongly the gaze is written; 1 is as generated")
+    strength_blinks: _strength("How strongly a blink is written; 1 is as generated")
 
     blink_preset: bpy.props.EnumProperty(
         name="Blink Rate",
@@ -204,6 +205,12 @@ def _of_job(field: str, nothing: object) -> Callable[[JobState], object]:
     return lambda _self: nothing if jobs.running() is None else getattr(jobs.running(), field)
 
 
+def _phase(_self: JobState) -> str:
+    if jobs.running() is None:
+        return ""
+    return rpt_("Writing to the head") if jobs.writing() else jobs.running().phase
+
+
 def _of_note(field: str) -> Callable[[JobState], str]:
     """What reads a field of the last job's story."""
     return lambda _self: getattr(jobs.note(), field)
@@ -221,7 +228,7 @@ class JobState(bpy.types.PropertyGroup):
 
     running: bpy.props.BoolProperty(name="Running", get=_running)
     fraction: bpy.props.FloatProperty(name="Progress", get=_of_job("fraction", 0.0), subtype="FACTOR")
-    phase: bpy.props.StringProperty(name="Phase", get=_of_job("phase", ""))
+    phase: bpy.props.StringProperty(name="Phase", get=_phase)
     left: bpy.props.StringProperty(name="Time Left", get=_left)
     note: bpy.props.StringProperty(name="Last Result", get=_of_note("text"))
     note_icon: bpy.props.StringProperty(name="Icon of the Last Result", get=_of_note("icon"))

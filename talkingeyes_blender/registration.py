@@ -11,6 +11,9 @@ from .panels.export import draw_menu
 
 HANDLERS = (
     (bpy.app.handlers.load_pre, jobs.drop),
+    (bpy.app.handlers.save_pre, jobs.finish_writing),
+    (bpy.app.handlers.undo_pre, jobs.stop_writing),
+    (bpy.app.handlers.redo_pre, jobs.stop_writing),
     (bpy.app.handlers.load_post, jobs.forget_written),
     (bpy.app.handlers.save_post, jobs.forget_written),
     (bpy.app.handlers.load_post, preview.take_away),

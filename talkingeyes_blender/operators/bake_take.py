@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..translation import rpt_
 from .of_take import OfTake
 
 
@@ -32,8 +33,13 @@ class BakeTake(OfTake, bpy.types.Operator):
         from ..rig.bake import bake
 
         baked = bake(rig, take, self.into == "ACTIVE")
-        when = f"frames {baked.start:.0f} to {baked.end:.0f}"
-        said = f"{baked.curves} curves were baked into '{baked.action.name}', {when}; what they come from is muted."
+        when = rpt_("frames {start:.0f} to {end:.0f}", start=baked.start, end=baked.end)
+        said = rpt_(
+            "{curves} curves were baked into '{name}', {when}; what they come from is muted.",
+            curves=baked.curves,
+            name=baked.action.name,
+            when=when,
+        )
         self.report({"INFO"}, said)
 
 

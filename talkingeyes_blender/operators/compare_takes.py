@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..translation import rpt_
 from . import jobs, subject
 from .of_take import OfTake
 
@@ -19,7 +20,7 @@ class CompareTake(OfTake, bpy.types.Operator):
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         reason = super().disabled_reason(context)
         if reason is None and len(subject.takes_of(context)) < 2:
-            return "There is only one take; generate another to compare it with."
+            return rpt_("There is only one take; generate another to compare it with.")
         return reason
 
     def change(self, context, rig, take) -> None:
@@ -30,7 +31,11 @@ class CompareTake(OfTake, bpy.types.Operator):
             best = sorted(others, key=lambda other: (other.rating, other.number))
             take = best[-1] if best else take
         compare(context.scene, rig, take)
-        self.report({"INFO"}, f"'{take.label or f'Take {take.number}'}' plays on the head beside '{rig.name}'.")
+        shown = take.label or rpt_("Take {number}", number=take.number)
+        self.report(
+            {"INFO"},
+            rpt_("'{take}' plays on the head beside '{head}'.", take=shown, head=rig.name),
+        )
 
 
 class EndComparison(jobs.Explained, bpy.types.Operator):
@@ -44,7 +49,7 @@ class EndComparison(jobs.Explained, bpy.types.Operator):
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         from ..rig.comparison import comparisons
 
-        return jobs.why_busy() or (None if comparisons(context.scene) else "No heads are being compared.")
+        return jobs.why_busy() or (None if comparisons(context.scene) else rpt_("No heads are being compared."))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         from ..rig.comparison import end_comparison

@@ -16,10 +16,12 @@ import bpy
 from .. import preferences
 from ..errors import TalkingEyesError
 from ..rig import compat
+from ..translation import rpt_
 from . import dialogue_takes, jobs, subject, writing
 
 if TYPE_CHECKING:
     from ..motion import Motion
+    from ..rig.steps import Steps
     from ..worker.client import Task
 
 
@@ -35,7 +37,7 @@ def chosen_strips(context: bpy.types.Context, muted: bool = False) -> list:
 
 def why_no_dialogue(context: bpy.types.Context) -> str | None:
     if len(compat.sound_strips(context.scene)) < 2:
-        return "A dialogue needs two sound strips or more."
+        return rpt_("A dialogue needs two sound strips or more.")
     return None
 
 
@@ -58,7 +60,7 @@ class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if not context.scene.talkingeyes.parts:
-            return "No part is switched on."
+            return rpt_("No part is switched on.")
         return super().disabled_reason(context) or why_no_dialogue(context) or subject.why_no_head(context)
 
     def plan(self, context: bpy.types.Context) -> DialoguePlan:
@@ -72,7 +74,8 @@ class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
         strips = sorted(chosen_strips(context, self.muted), key=lambda s: placement(scene, s).start)
         if len(strips) < 2:
             raise TalkingEyesError(
-                "Fewer than two of the sound strips can be heard.", "Unmute some, or switch on Muted Strips Too."
+                rpt_("Fewer than two of the sound strips can be heard."),
+                rpt_("Unmute some, or switch on Muted Strips Too."),
             )
         for strip in strips:
             if strip.sound.packed_file is None:
@@ -106,8 +109,8 @@ def _refuse_overlap(scene: bpy.types.Scene, strips: list) -> None:
     for one, other in itertools.pairwise(strips):
         if placement(scene, one).end > placement(scene, other).start + 1e-4:
             raise TalkingEyesError(
-                f"The strips '{one.name}' and '{other.name}' sound at the same time.",
-                "Switch off One Take a Strip, or move them apart.",
+                rpt_("The strips '{one}' and '{other}' sound at the same time.", one=one.name, other=other.name),
+                rpt_("Switch off One Take a Strip, or move them apart."),
             )
 
 
@@ -127,24 +130,30 @@ class DialoguePlan:
     """Ids of the takes whose locked parts stay, and whose others are made anew."""
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        from ..rig.steps import finish
+
+        return finish(self.steps(context, motion))
+
+    def steps(self, context: bpy.types.Context, motion: Motion) -> Steps[str]:
+        """``apply`` in steps."""
         from ..rig.find import find_rig
         from ..rig.spoken import of_names, record
         from ..rig.take_records import weights_in
 
-        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
-        head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
+        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, rpt_("The scene was deleted"))
+        head = jobs.still_there(bpy.data.objects, self.head_uid, rpt_("The head was deleted"))
         if head.name not in scene.objects:
-            raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
+            raise TalkingEyesError(rpt_("The head was deleted while the motion was made."), rpt_(jobs.UNCHANGED))
         strips = of_names(scene, [each["strip"] for each in self.told["spoken"]])
         start = self.start_frame / self.told["frame_rate"]
         if record(scene, strips, start) != self.told:
-            raise TalkingEyesError("A strip was changed while the motion was made.", "Generate again.")
+            raise TalkingEyesError(rpt_("A strip was changed while the motion was made."), rpt_("Generate again."))
         rig = find_rig(head)
         if self.locked:
             made = dialogue_takes.write_around(rig, self.locked, self.task, motion, self.strengths)
             writing.done(scene, self.task.seed)
-            return f"The parts of {_count(made)} that are not locked were made anew."
-        made = writing.write_all(
+            return rpt_("The parts of {count} that are not locked were made anew.", count=_count(made))
+        made = yield from writing.write_all(
             scene,
             rig,
             dialogue_takes.pieces(
@@ -156,12 +165,17 @@ class DialoguePlan:
         )
         writing.done(scene, motion.seed)
         warnings = dict.fromkeys(warning for take in made for warning in take.warnings)
-        written = f"{motion.duration:.1f} s of motion over {len(strips)} strips were written to '{rig.name}'"
-        return " ".join((f"{written} as {_count(made)}.", *warnings))
+        written = rpt_(
+            "{duration:.1f} s of motion over {count} strips were written to '{name}'",
+            duration=motion.duration,
+            count=len(strips),
+            name=rig.name,
+        )
+        return " ".join((rpt_("{written} as {count}.", written=written, count=_count(made)), *warnings))
 
 
 def _count(made: list) -> str:
-    return f"{len(made)} takes" if len(made) > 1 else "one take"
+    return rpt_("{count} takes", count=len(made)) if len(made) > 1 else rpt_("one take")
 
 
 class GenerateStrip(jobs.Explained, bpy.types.Operator):
@@ -199,10 +213,12 @@ def active_strip(context: bpy.types.Context):
 
 def why_no_active_strip(context: bpy.types.Context) -> str | None:
     if active_strip(context) is None:
-        return "No sound strip is active in the sequencer."
+        return rpt_("No sound strip is active in the sequencer.")
     scene = compat.sequencer_scene(context)
     if scene != context.scene:
-        return f"The sequencer shows the scene '{scene.name}', the window '{context.scene.name}'."
+        return rpt_(
+            "The sequencer shows the scene '{other}', the window '{scene}'.", other=scene.name, scene=context.scene.name
+        )
     return None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import TalkingEyesError
 from ..motion import FPS
+from ..translation import rpt_
 from . import memory, replacing
 from .resample import refuse_locked, take_still_there
 from .writing import Piece
@@ -59,7 +60,11 @@ def pieces(
     """What is to be written: a piece a take. ``name`` is the head's, ``settings`` those of the generation."""
     made = []
     for first, last, mine in layout(told, apart, motion.frames, seconds):
-        title = f"TalkingEyes {name} {mine['strip']} seed {motion.seed}" if apart else None
+        title = (
+            rpt_("TalkingEyes {name} {strip} seed {seed}", name=name, strip=mine["strip"], seed=motion.seed)
+            if apart
+            else None
+        )
         start = start_frame + first * told["frame_rate"] / FPS
         made.append(Piece(_cut(motion, first, last), start, {**mine, **settings}, title))
     return made
@@ -85,8 +90,11 @@ def with_locks(
     locked = [take for take in there if take.locked]
     if locked and not _are(there, start_frame, told, apart, seconds):
         raise TalkingEyesError(
-            f"The take '{locked[0].name}' has locked parts, and was made from another sound, or lies elsewhere.",
-            "Unlock them, or switch Keep Earlier Takes on.",
+            rpt_(
+                "The take '{name}' has locked parts, and was made from another sound, or lies elsewhere.",
+                name=locked[0].name,
+            ),
+            rpt_("Unlock them, or switch Keep Earlier Takes on."),
         )
     return there if locked else []
 
@@ -99,8 +107,8 @@ def around(there: Sequence[Take], chosen: Collection[str]) -> dict[str, object]:
     parts = tuple(part for part in chosen if not any(part in take.locked for take in there))
     if not parts:
         raise TalkingEyesError(
-            "All parts that are switched on are locked in the takes that would be replaced.",
-            "Unlock one, or switch Keep Earlier Takes on.",
+            rpt_("All parts that are switched on are locked in the takes that would be replaced."),
+            rpt_("Unlock one, or switch Keep Earlier Takes on."),
         )
     motions = [memory.recall(take) for take in there]
     whole = {
@@ -121,7 +129,7 @@ def write_around(
         cuts.append(_cut(motion, first, first + take.frames))
         first += take.frames - 1
     if first + 1 != motion.frames:
-        raise TalkingEyesError("The takes were changed while the motion was made.", "Generate again.")
+        raise TalkingEyesError(rpt_("The takes were changed while the motion was made."), rpt_("Generate again."))
     return [
         replacing.write_around(rig, take.id, task, cut, strengths, replace_edited=False)
         for take, cut in zip(there, cuts, strict=True)

@@ -9,6 +9,7 @@ import bpy
 from bpy_extras.io_utils import ExportHelper
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import exporting, jobs, memory, preview, subject
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ class Export(jobs.Explained, ExportHelper):
         windows.progress_begin(0, 100)
         try:
             if not self.filepath:
-                raise TalkingEyesError("No file is named.", "Give the export a file name.")
+                raise TalkingEyesError(rpt_("No file is named."), rpt_("Give the export a file name."))
             path = bpy.path.ensure_ext(bpy.path.abspath(self.filepath), self.filename_ext)
             rig, take = subject.head_of(context), subject.take_of(context)
-            said = f"'{take.name}' was written to {path}."
+            said = rpt_("'{name}' was written to {path}.", name=take.name, path=path)
             if not self.write(context, rig, take, path, lambda done: windows.progress_update(100 * done), said):
                 return {"FINISHED"}
         except TalkingEyesError as error:
@@ -167,8 +168,8 @@ class DataExport(Export):
             reading, head_model = sampler(context.scene, rig, take, self.span, self.rate), rig.head_model
         elif (self.span, self.rate) != ("TAKE", "MOTION"):
             raise TalkingEyesError(
-                "As generated, a motion has its own length and its own 25 frames a second.",
-                "Export the take's range at 25, or the motion as it plays.",
+                rpt_("As generated, a motion has its own length and its own 25 frames a second."),
+                rpt_("Export the take's range at 25, or the motion as it plays."),
             )
         else:
             motion = memory.recall(take)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ _running = False
 
 
 def why_busy() -> str | None:
-    return "An export is running." if _running else None
+    return rpt_("An export is running.") if _running else None
 
 
 def in_one_go(work: Work, progress: Callable[[float], None]) -> None:
@@ -118,7 +119,9 @@ class RunExport(bpy.types.Operator):
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if event.type == "ESC" and event.value == "PRESS" and not self._writes:
-            return self._end(context, {"WARNING"}, f"{self._work.label} was cancelled; nothing was written.")
+            return self._end(
+                context, {"WARNING"}, rpt_("{label} was cancelled; nothing was written.", label=self._work.label)
+            )
         if event.type != "TIMER":
             # Nobody may change what is being read; looking at it is another thing.
             return {"PASS_THROUGH"} if event.type in LOOKING else {"RUNNING_MODAL"}
@@ -132,12 +135,14 @@ class RunExport(bpy.types.Operator):
             return self._end(context, {"ERROR"}, str(error))
         except Exception as error:  # a fault of ours or of Blender's: the animator must hear of it in words
             log.exception("%s", self._work.label)
-            fault = f"The export failed ({type(error).__name__}: {error}); nothing was written."
+            fault = rpt_(
+                "The export failed ({name}: {error}); nothing was written.", name=type(error).__name__, error=error
+            )
             return self._end(context, {"ERROR"}, fault)
         self._writes = done >= READING
         context.window_manager.progress_update(100 * done)
         self._ticked = time.perf_counter()
-        status = "writing the file" if self._writes else f"{100 * done:.0f} %, Esc cancels"
+        status = rpt_("writing the file") if self._writes else rpt_("{percent:.0f} %, Esc cancels", percent=100 * done)
         context.workspace.status_text_set(f"{self._work.label}: {status}")
         return {"PASS_THROUGH"}
 

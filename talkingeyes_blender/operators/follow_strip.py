@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 
@@ -42,10 +43,15 @@ class FollowStrip(jobs.Explained, bpy.types.Operator):
             return {"CANCELLED"}
         if not chosen:
             said = list(filter(None, (stale(take, scene) for take in subject.takes_of(context))))
-            self.report({"WARNING" if said else "INFO"}, said[0] if said else "All takes lie where their speech is.")
+            self.report(
+                {"WARNING" if said else "INFO"}, said[0] if said else rpt_("All takes lie where their speech is.")
+            )
             return {"CANCELLED"}
-        moved = "The take lies" if len(chosen) == 1 else f"{len(chosen)} takes lie"
-        self.report({"WARNING" if said else "INFO"}, " ".join((f"{moved} where the speech is now.", *said)))
+        if len(chosen) == 1:
+            moved = rpt_("The take lies where the speech is now.")
+        else:
+            moved = rpt_("{count} takes lie where the speech is now.", count=len(chosen))
+        self.report({"WARNING" if said else "INFO"}, " ".join((moved, *said)))
         return {"FINISHED"}
 
 

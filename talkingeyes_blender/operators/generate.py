@@ -10,12 +10,14 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
+from ..translation import n_, rpt_
 from . import asking, jobs, replacing, same_strip, subject, writing
 from .override_keys import why_linked
 
 if TYPE_CHECKING:
     from ..motion import Motion
     from ..rig.head_rig import HeadRig
+    from ..rig.steps import Steps
     from ..rig.strip_times import Placement
     from ..worker.client import Task
 
@@ -25,12 +27,12 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
 
     bl_idname = "talkingeyes.generate"
     bl_label = "Generate"
-    lose_text = "Replace It with the Edits"
+    lose_text = n_("Replace It with the Edits")
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if not context.scene.talkingeyes.parts:
-            return "No part is switched on."
+            return rpt_("No part is switched on.")
         reason = super().disabled_reason(context) or subject.why_no_strip(context) or subject.why_no_head(context)
         return reason or why_linked(context)
 
@@ -93,14 +95,20 @@ class GeneratePlan:
     """Where the strip began to be heard, for the preview."""
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        from ..rig.steps import finish
+
+        return finish(self.steps(context, motion))
+
+    def steps(self, context: bpy.types.Context, motion: Motion) -> Steps[str]:
+        """``apply`` in steps."""
         from ..rig.take_records import weights_in
 
         scene, rig, strip, heard = self.destination()
         if self.locked is not None:
             take = replacing.write_around(rig, self.locked, self.task, motion, self.strengths, self.replace_edited)
             scene.talkingeyes.gaze_seed = self.task.seed
-            return f"The parts of '{take.name}' that are not locked were made anew."
-        take = writing.write(
+            return rpt_("The parts of '{name}' that are not locked were made anew.", name=take.name)
+        take = yield from writing.write(
             scene,
             rig,
             self.piece(scene, strip, heard, motion),
@@ -109,7 +117,7 @@ class GeneratePlan:
             replace_edited=self.replace_edited,
             weights=weights_in(self.task.bundle),
         )
-        said = f"{motion.duration:.1f} s of motion were written"
+        said = rpt_("{duration:.1f} s of motion were written", duration=motion.duration)
         return self.finish(scene, rig, strip, motion, take.warnings, said)
 
     def destination(self) -> tuple[bpy.types.Scene, HeadRig, bpy.types.Strip, Placement]:
@@ -117,10 +125,10 @@ class GeneratePlan:
         from ..rig.find import find_rig
         from ..rig.strip_times import placement
 
-        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
-        head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
+        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, rpt_("The scene was deleted"))
+        head = jobs.still_there(bpy.data.objects, self.head_uid, rpt_("The head was deleted"))
         if head.name not in scene.objects:
-            raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
+            raise TalkingEyesError(rpt_("The head was deleted while the motion was made."), rpt_(jobs.UNCHANGED))
         strip, _ = same_strip.find(scene, self.strip, self.task)
         return scene, find_rig(head), strip, placement(scene, strip)
 
@@ -143,7 +151,9 @@ class GeneratePlan:
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
         muted = why_muted(scene, strip)
-        return " ".join((f"{said} to '{rig.name}'.", *warnings, *cannot, *([muted] if muted else [])))
+        return " ".join(
+            (rpt_("{said} to '{name}'.", said=said, name=rig.name), *warnings, *cannot, *([muted] if muted else []))
+        )
 
 
 CLASSES = (Generate,)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import bpy
 
+from ..translation import rpt_
 from . import jobs, subject, writing
 from .generate import Generate, GeneratePlan
 
 if TYPE_CHECKING:
     from ..motion import Motion
+    from ..rig.steps import Steps
 
 MAXIMUM_SEED = 2**31 - 1
 
@@ -51,15 +53,20 @@ def new_seeds(context: bpy.types.Context, count: int) -> list[int]:
 class TakesPlan(GeneratePlan):
     """Like one take, but several: all of them are written, or none."""
 
-    def apply(self, context: bpy.types.Context, motions: list[Motion]) -> str:
+    def steps(self, context: bpy.types.Context, motions: list[Motion]) -> Steps[str]:
         from ..rig.take_records import weights_in
 
         scene, rig, strip, heard = self.destination()
         pieces = [self.piece(scene, strip, heard, motion) for motion in motions]
         weights = weights_in(self.task.bundle)
-        takes = writing.write_all(scene, rig, pieces, self.strengths, keep_previous=True, weights=weights)
+        takes = yield from writing.write_all(scene, rig, pieces, self.strengths, keep_previous=True, weights=weights)
         seeds = f"{takes[0].seed} to {takes[-1].seed}" if len(takes) > 1 else str(takes[0].seed)
-        said = f"{len(takes)} takes of {motions[0].duration:.1f} s, seeds {seeds}, were written"
+        said = rpt_(
+            "{count} takes of {duration:.1f} s, seeds {seeds}, were written",
+            count=len(takes),
+            duration=motions[0].duration,
+            seeds=seeds,
+        )
         return self.finish(scene, rig, strip, motions[-1], takes[-1].warnings, said)
 
 

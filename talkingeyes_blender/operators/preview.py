@@ -12,6 +12,7 @@ import numpy as np
 from bpy.app.handlers import persistent
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def why_shown() -> str | None:
         return None
     from ..rig.preview import shown
 
-    return "A preview plays on a head." if shown() else None
+    return rpt_("A preview plays on a head.") if shown() else None
 
 
 def without(plan: jobs.Plan) -> jobs.Plan:
@@ -117,7 +118,7 @@ class Preview:
 
         plan, scene = self._plan, self._scene()
         if scene is None:
-            raise TalkingEyesError("The scene was deleted.")
+            raise TalkingEyesError(rpt_("The scene was deleted."))
         parts = Parts(**{part.name: part.name in plan.strengths for part in dataclasses.fields(Parts)})
         place = Place(plan.start_frame, frames_per_second(scene) / motion.fps, parts, Strengths(**plan.strengths))
         return show(_head(scene, plan.head_uid), motion, first, place)
@@ -145,9 +146,9 @@ class Preview:
 def _head(scene: bpy.types.Scene, uid: int) -> HeadRig:
     from ..rig.find import find_rig
 
-    head = jobs.still_there(bpy.data.objects, uid, "The head was deleted")
+    head = jobs.still_there(bpy.data.objects, uid, rpt_("The head was deleted"))
     if head.name not in scene.objects:
-        raise TalkingEyesError("The head was deleted.")
+        raise TalkingEyesError(rpt_("The head was deleted."))
     return find_rig(head)
 
 
@@ -156,11 +157,11 @@ def _joined(pieces: list, number: int) -> tuple[int, Motion]:
     piece = pieces[number]
     if number == 0:
         if piece.first:
-            raise TalkingEyesError("The beginning of the motion was lost.")
+            raise TalkingEyesError(rpt_("The beginning of the motion was lost."))
         return 0, piece.motion
     before = pieces[number - 1]
     if before.first + before.motion.frames != piece.first:
-        raise TalkingEyesError("A piece of the motion was lost.")
+        raise TalkingEyesError(rpt_("A piece of the motion was lost."))
     names = ("expression", "jaw", "head", "eyes", "blink")
     last, new = before.motion, piece.motion
     return piece.first - 1, new.replace(**{n: np.concatenate([getattr(last, n)[-1:], getattr(new, n)]) for n in names})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import dialogue_takes, jobs, kept, subject, writing
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ PARTS = ("face", "head", "gaze", "blinks")
 def words(lost: Kept) -> str:
     """One sentence on what there is to recover."""
     record = lost.record
-    of = f" of '{record['strip']}'" if record.get("strip") else ""
-    on = f" for '{record['head']}'" if record.get("head") else ""
-    return f"A motion{of}{on} is kept that is in no file (seed {record.get('seed')})."
+    of = rpt_(" of '{strip}'", strip=record["strip"]) if record.get("strip") else ""
+    on = rpt_(" for '{head}'", head=record["head"]) if record.get("head") else ""
+    return rpt_("A motion{of}{on} is kept that is in no file (seed {seed}).", of=of, on=on, seed=record.get("seed"))
 
 
 def why_none() -> str | None:
-    return "No motion was lost." if kept.lost() is None else None
+    return rpt_("No motion was lost.") if kept.lost() is None else None
 
 
 class Recover(jobs.Explained, bpy.types.Operator):
@@ -51,7 +52,7 @@ class Recover(jobs.Explained, bpy.types.Operator):
         except TalkingEyesError as error:
             lost.discard()  # of no use to anybody
             kept.look_again()
-            return self._refuse(f"The kept motion is damaged, and was removed: {error}")
+            return self._refuse(rpt_("The kept motion is damaged, and was removed: {error}", error=error))
         try:
             said = write(context, lost, motions)
         except TalkingEyesError as error:
@@ -85,6 +86,8 @@ class DiscardMotion(jobs.Explained, bpy.types.Operator):
 
 def write(context: bpy.types.Context, lost: Kept, motions: list) -> str:
     """Write motions as takes; raise TalkingEyesError, and change nothing, if there is no head for them."""
+    from ..rig.steps import finish
+
     record, scene = lost.record, context.scene
     scene = bpy.data.scenes.get(record.get("scene", ""), scene)
     rig = _rig(context, scene, record.get("head", ""))
@@ -92,18 +95,28 @@ def write(context: bpy.types.Context, lost: Kept, motions: list) -> str:
     found, pieces = (
         _of_dialogue(scene, rig, record, motions) if "dialogue" in record else _of_strip(scene, record, motions)
     )
-    made = writing.write_all(
-        scene,
-        rig,
-        pieces,
-        {part: value for part, value in strengths.items() if part in PARTS},
-        keep_previous=scene.talkingeyes.keep_takes,
-        weights=record.get("weights"),
+    made = finish(
+        writing.write_all(
+            scene,
+            rig,
+            pieces,
+            {part: value for part, value in strengths.items() if part in PARTS},
+            keep_previous=scene.talkingeyes.keep_takes,
+            weights=record.get("weights"),
+        )
     )
     writing.done(scene, motions[0].seed)
-    where = "" if found else f" at frame {pieces[0].start_frame:.0f}"
+    where = "" if found else rpt_(" at frame {start_frame:.0f}", start_frame=pieces[0].start_frame)
     return " ".join(
-        (f"{motions[0].duration:.1f} s of motion were recovered on '{rig.name}'{where}.", *made[-1].warnings)
+        (
+            rpt_(
+                "{duration:.1f} s of motion were recovered on '{name}'{where}.",
+                duration=motions[0].duration,
+                name=rig.name,
+                where=where,
+            ),
+            *made[-1].warnings,
+        )
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import asking
 from .of_take import OfTake
 
@@ -35,7 +36,7 @@ class RemoveTake(asking.AsksAboutEdits, OfTake, bpy.types.Operator):
         danger = self.would_lose(context) if self.edited != "LOSE" else ""
         if danger:
             mute(rig, take)
-            self.report({"WARNING"}, f"{danger} It was kept, muted.")
+            self.report({"WARNING"}, rpt_("{danger} It was kept, muted.", danger=danger))
         else:
             remove_take(rig, take)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from .of_take import OfTake
 
 
@@ -36,7 +37,7 @@ class RenameTake(OfTake, bpy.types.Operator):
         from ..rig.take_list import rename
 
         if not self.label.strip():
-            raise TalkingEyesError("The take needs a name.", "Type one.")
+            raise TalkingEyesError(rpt_("The take needs a name."), rpt_("Type one."))
         rename(bpy.data.actions[take.name], self.label)
 
 
@@ -51,7 +52,9 @@ class MixTake(OfTake, bpy.types.Operator):
         from ..rig.takes import takes
 
         if take.active and not playing_with(rig, take):
-            raise TalkingEyesError("No other take plays at the time of this one.", "Blend another one with it.")
+            raise TalkingEyesError(
+                rpt_("No other take plays at the time of this one."), rpt_("Blend another one with it.")
+            )
         play_along(rig, take, not take.active)
         if take.active:
             return

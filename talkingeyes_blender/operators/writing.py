@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
+from ..translation import rpt_
 from . import memory, reduce_keys
 
 if TYPE_CHECKING:
     from ..motion import Motion
     from ..rig.head_rig import HeadRig
+    from ..rig.steps import Steps
     from ..rig.takes import Take
 
 
@@ -39,15 +41,17 @@ def write(
     keep_previous: bool,
     replace_edited: bool = False,
     weights: Mapping[str, str] | None = None,
-) -> Take:
+) -> Steps[Take]:
     """Write one motion as a take. ``strengths`` are those of the parts that are written."""
     from ..rig.channels import Parts, Strengths
-    from ..rig.curves import write_take
+    from ..rig.curves import write_take_in_steps
     from ..rig.retarget import motion_for_rig
 
-    take = write_take(
+    fitting = motion_for_rig(rig, piece.motion)
+    yield
+    take = yield from write_take_in_steps(
         rig,
-        motion_for_rig(rig, piece.motion),
+        fitting,
         scene=scene,
         start_frame=piece.start_frame,
         parts=Parts(**{part.name: part.name in strengths for part in dataclasses.fields(Parts)}),
@@ -59,7 +63,9 @@ def write(
         settings=piece.settings,
         weights=weights,
     )
+    yield
     memory.remember(take, piece.motion)
+    yield
     fewer = reduce_keys.reduce_new(scene, rig, take)
     return dataclasses.replace(take, warnings=(*fewer, *take.warnings))
 
@@ -72,7 +78,7 @@ def write_all(
     *,
     keep_previous: bool,
     weights: Mapping[str, str] | None = None,
-) -> list[Take]:
+) -> Steps[list[Take]]:
     """Write several motions as takes, all of them or none.
 
     Without ``keep_previous`` takes that made room for them go away, but for those that were edited by hand.
@@ -81,14 +87,18 @@ def write_all(
     from ..rig.takes import all_or_none, remove_take, takes
 
     if len(pieces) == 1:
-        return [write(scene, rig, pieces[0], strengths, keep_previous=keep_previous, weights=weights)]
+        return [(yield from write(scene, rig, pieces[0], strengths, keep_previous=keep_previous, weights=weights))]
     playing = [take.id for take in takes(rig) if take.active]
     with all_or_none(rig):
-        written = [write(scene, rig, piece, strengths, keep_previous=True, weights=weights) for piece in pieces]
+        written = []
+        for piece in pieces:
+            written.append((yield from write(scene, rig, piece, strengths, keep_previous=True, weights=weights)))
     for take in [] if keep_previous else takes(rig):
         if take.id in playing and not take.active:
             if edited(rig, take):
-                kept = f"The earlier take '{take.name}' may have been edited by hand; it was kept, muted."
+                kept = rpt_(
+                    "The earlier take '{name}' may have been edited by hand; it was kept, muted.", name=take.name
+                )
                 written[-1] = dataclasses.replace(written[-1], warnings=(*written[-1].warnings, kept))
             else:
                 remove_take(rig, take)

@@ -17,6 +17,7 @@ from .frame import unit_of
 from .head_rig import HeadRig
 from .named_channels import named_values
 from .points import key_points, mesh_to_armature
+from .steps import Steps, finish
 
 BONE_PATHS = {"QUATERNION": ("rotation_quaternion", 4), "AXIS_ANGLE": ("rotation_axis_angle", 4)}
 _EULER_PATH = ("rotation_euler", 3)
@@ -90,28 +91,45 @@ def motion_channels(
     blink_expressions: np.ndarray | None = None,
     halvings: int = _HALVINGS,
 ) -> Channels:
+    """``motion_channels_in_steps`` at once."""
+    return finish(motion_channels_in_steps(rig, motion, frames, parts, strengths, blink_expressions, halvings))
+
+
+def motion_channels_in_steps(
+    rig: HeadRig,
+    motion: Motion,
+    frames: np.ndarray,
+    parts: Parts,
+    strengths: Strengths,
+    blink_expressions: np.ndarray | None = None,
+    halvings: int = _HALVINGS,
+) -> Steps[Channels]:
     """Curves for ``motion``, whose expressions are in the rig's basis, at scene frames ``frames`` (T,).
 
     ``blink_expressions`` (E, 2) stands for the lid keys on a rig that has none: what shuts the left and right lids.
     ``halvings``: how often the middle between two keys of a turn may be keyed too; 0 is for a rough look.
     """
     if rig.vocabulary:
-        return _named_channels(rig, motion, frames, parts, strengths, halvings)
+        return (yield from _named_channels(rig, motion, frames, parts, strengths, halvings))
     bones: list[Channel] = []
     keys: list[Channel] = []
     blink = np.clip(motion.blink.astype(np.float64) * strengths.blinks, 0, 1)
     if parts.face:
         jaw = motion.jaw.astype(np.float64) * strengths.face
         bones += bone_channels(rig, "jaw", jaw, frames, halvings)
+        yield
         keys += _corrective_channels(rig, _JAW_COLUMN, jaw, frames, halvings)
+        yield
     if parts.head:
         head = motion.head.astype(np.float64) * strengths.head
         bones += bone_channels(rig, "neck", head, frames, halvings)
         keys += _corrective_channels(rig, _NECK_COLUMN, head, frames, halvings)
+        yield
     if parts.gaze:
         gaze = gaze_channels(rig, motion.eyes.astype(np.float64) * strengths.gaze, frames, halvings)
         bones += gaze.bones
         keys += gaze.keys
+        yield
     lids = [key for key in rig.blink_keys if key is not None]
     expression = motion.expression.astype(np.float64) * (strengths.face if parts.face else 0.0)
     used = np.full(expression.shape[1], parts.face)
@@ -141,9 +159,10 @@ def gaze_channels(rig: HeadRig, eyes: np.ndarray, frames: np.ndarray, halvings: 
 
 def _named_channels(
     rig: HeadRig, motion: Motion, frames: np.ndarray, parts: Parts, strengths: Strengths, halvings: int
-) -> Channels:
+) -> Steps[Channels]:
     """Curves for a face of named keys; whatever is a bone turns."""
     jaw, values = named_values(rig, motion, parts, strengths)
+    yield
     bones: list[Channel] = []
     if parts.face:
         bones += bone_channels(rig, "jaw", jaw, frames, halvings)
@@ -153,6 +172,7 @@ def _named_channels(
         eyes = motion.eyes.astype(np.float64) * strengths.gaze
         bones += bone_channels(rig, "left_eye", eyes[:, :3], frames, halvings)
         bones += bone_channels(rig, "right_eye", eyes[:, 3:], frames, halvings)
+    yield
     return Channels(bones, *_key_channels(rig, values, frames))
 
 
@@ -273,9 +293,13 @@ def _sizes(rig: HeadRig, wanted: list[tuple[int, str]]) -> np.ndarray:
     """(9,) how far each corrective of a joint moves skin at most, metres of the head a unit."""
     scale = abs(np.linalg.det(mesh_to_armature(rig.armature, rig.mesh)[:3, :3])) ** (1 / 3) / unit_of(rig)
     sizes = np.zeros(9)
+    bases: dict[str, np.ndarray] = {}
     for i, name in wanted:
         key = rig.shape_keys.key_blocks[name]
-        sizes[i] = scale * np.linalg.norm(key_points(key) - key_points(key.relative_key), axis=1).max()
+        basis = key.relative_key
+        if basis.name not in bases:
+            bases[basis.name] = key_points(basis)
+        sizes[i] = scale * np.linalg.norm(key_points(key) - bases[basis.name], axis=1).max()
     return sizes
 
 

@@ -18,11 +18,12 @@ from ..errors import TalkingEyesError
 from ..motion import Motion
 from . import compat
 from .blinks import blink_expressions
-from .channels import Channel, Channels, Parts, Strengths, motion_channels
+from .channels import Channel, Channels, Parts, Strengths, motion_channels_in_steps
 from .hand_edits import edited, seal
 from .head_rig import HeadRig
 from .linked import fault_of
 from .obstacles import dead_curves
+from .steps import Steps, finish
 from .take_records import FORMAT
 from .takes import (
     TAKE_PROPERTY,
@@ -50,6 +51,7 @@ log = logging.getLogger(__name__)
 
 _LINEAR, _AUTO_CLAMPED = 1, 4
 _FEWER = 0.001
+_KEYS_A_STEP = 15_000
 
 
 def frames_per_second(scene: bpy.types.Scene) -> float:
@@ -57,7 +59,12 @@ def frames_per_second(scene: bpy.types.Scene) -> float:
     return scene.render.fps / scene.render.fps_base
 
 
-def write_take(
+def write_take(rig: HeadRig, motion: Motion, **how: Any) -> Take:
+    """``write_take_in_steps``, with its arguments, at once."""
+    return finish(write_take_in_steps(rig, motion, **how))
+
+
+def write_take_in_steps(
     rig: HeadRig,
     motion: Motion,
     *,
@@ -72,7 +79,7 @@ def write_take(
     keep_previous: bool = False,
     replace_edited: bool = False,
     weights: Mapping[str, str] | None = None,
-) -> Take:
+) -> Steps[Take]:
     """Write a motion to a rig as a new take and return it.
 
     The expressions must be in the rig's basis (``retarget.motion_for_rig``). The motion begins at scene frame
@@ -90,7 +97,7 @@ def write_take(
     step = per_second / motion.fps
     frames = start_frame + step * np.arange(motion.frames)
     shut = blink_expressions(rig) if parts.blinks and not rig.vocabulary and not any(rig.blink_keys) else None
-    channels = motion_channels(rig, motion, frames, parts, strengths, shut)
+    channels = yield from motion_channels_in_steps(rig, motion, frames, parts, strengths, shut)
     if not any(channels.lists):
         raise TalkingEyesError(
             f"Nothing of the motion can be written to '{rig.name}'.", "Switch on a part that this rig can move."
@@ -129,9 +136,10 @@ def write_take(
             undo(_remove_action, action.name)
             action[TAKE_PROPERTY] = text
         for owner, (action, slot), of_owner in zip(owners(rig), made, channels.lists, strict=False):
-            _write(compat.Curves(action, slot), of_owner)
+            yield from _write_in_steps(compat.Curves(action, slot), of_owner)
             if owner == rig.shape_keys:
                 _set_sliders(owner, record["sliders"], undo)
+        yield
         for action in {action for action, _ in made}:
             seal(action, [slot for written, slot in made if written == action])
         held = [(action, action.use_fake_user) for action in dict.fromkeys(previous)]
@@ -139,6 +147,7 @@ def write_take(
             # Keeps the actions of strips that make room until the new take is in its place.
             action.use_fake_user = True
             undo(setattr, action, "use_fake_user", dict(held)[action])
+        yield
         for owner, (action, slot) in zip(owners(rig), made, strict=True):
             undo(revert, owner, snapshot(owner))
             place(owner, action, slot, float(frames[0]), float(frames[-1]), keep_previous, keep)
@@ -157,8 +166,13 @@ def write_take(
 
 
 def _write(curves: compat.Curves, channels: Iterable[Channel]) -> None:
+    finish(_write_in_steps(curves, channels))
+
+
+def _write_in_steps(curves: compat.Curves, channels: Iterable[Channel]) -> Steps[None]:
     """Add a curve for each channel, with straight lines between its keys."""
     ones: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    written = 0
     for channel in channels:
         count = len(channel.frames)
         if count not in ones:
@@ -173,6 +187,10 @@ def _write(curves: compat.Curves, channels: Iterable[Channel]) -> None:
         points.foreach_set("handle_left_type", clamped)
         points.foreach_set("handle_right_type", clamped)
         curve.update()
+        written += count
+        if written > _KEYS_A_STEP:
+            written = 0
+            yield
 
 
 def _sliders(rig: HeadRig, channels: Iterable[Channel]) -> dict[str, list[float]]:

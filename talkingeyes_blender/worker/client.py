@@ -33,8 +33,8 @@ GRACE_SECONDS = 4.0
 STARTS = 2
 """How often a job is handed to a process that dies before it answers; an idle one may end just then."""
 INSTALL = (
-    "Run 'python -m pip install torch scipy soundfile safetensors' in a Python 3.11 or newer and choose that Python in "
-    f"the add-on's preferences, or in the environment variable {interpreters.VARIABLE}."
+    f"Click Set Up in the add-on's preferences; or choose there, or in {interpreters.VARIABLE}, a Python with torch, "
+    "scipy, soundfile and safetensors."
 )
 
 
