@@ -94,7 +94,7 @@ def measure(sound: Path, weights: str | None, device: str) -> dict[str, Any]:
     watch.start("generate: rest")
     motion = generator.generate(clip, 1, progress=watch.phases("generate: "))
     watch.start("resample: rest")
-    generator.resample_gaze(clip, motion, 2, progress=watch.phases("resample: "))
+    generator.resample(clip, motion, 2, progress=watch.phases("resample: "))
     watch.start("")
     if clip.duration <= _AGAIN:
         with tempfile.TemporaryDirectory() as folder:

@@ -89,9 +89,8 @@ def _amount(part: str) -> bpy.types.FloatProperty:
 
 
 def _axis(part: str, which: int) -> bpy.types.EnumProperty:
-    verb = "nods, or opens," if which == 0 else "turns aside"
     items = [("AUTO", "Auto", "As the bone lies at rest", 0)]
-    items += [(axis, axis, f"The bone {verb} about its own {axis} axis", i + 1) for i, axis in enumerate(_AXES)]
+    items += [(axis, axis, "", i + 1) for i, axis in enumerate(_AXES)]
 
     def chosen() -> list[str]:
         row = _row(part)
@@ -113,8 +112,9 @@ def _axis(part: str, which: int) -> bpy.types.EnumProperty:
 
     return bpy.props.EnumProperty(
         name="Nods About" if which == 0 else "Turns About",
-        description="Which of its own axes the bone "
-        + ("nods, or opens, about" if which == 0 else "turns aside about"),
+        description="Which of its own axes the bone nods about, or opens about"
+        if which == 0
+        else "Which of its own axes the bone turns aside about",
         items=items,
         get=read,
         set=write,

@@ -3,11 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import bpy
 
 from . import mapping_properties, preferences, take_properties
 from .operators import adjust_take, cast, jobs
 from .rig import compat
+from .translation import rpt_
 
 BLINK_RATES = {"PAPER": None, "CONVERSATION": 26.0, "REST": 17.0}
 """Blinks a minute of the presets; None draws the clip's rate from the paper's N(40.10, 15.42)."""
@@ -23,16 +26,20 @@ def _is_head(_self: SceneSettings, candidate: bpy.types.Object) -> bool:
     return candidate.type == "ARMATURE" or (candidate.type == "MESH" and candidate.data.shape_keys is not None)
 
 
-def _strength(part: str) -> bpy.types.FloatProperty:
+def _strength(description: str) -> bpy.types.FloatProperty:
     return bpy.props.FloatProperty(
         name="Strength",
-        description=f"How strongly {part} is written; 1 is as generated",
+        description=description,
         default=1.0,
         min=0.0,
         max=3.0,
         soft_max=1.5,
         subtype="FACTOR",
     )
+
+
+def _switch(part: str, description: str) -> bpy.types.BoolProperty:
+    return bpy.props.BoolProperty(name=part, description=description, default=True)
 
 
 class KnownHead(bpy.types.PropertyGroup):
@@ -108,6 +115,12 @@ class SceneSettings(bpy.types.PropertyGroup):
         default=True,
     )
 
+    preview: bpy.props.BoolProperty(
+        name="Preview while Generating",
+        description="Show on the head, and play, what is made so far while the rest is being made. At the end the take "
+        "takes its place",
+        default=False,
+    )
     reduce_keys: bpy.props.BoolProperty(
         name="Reduce Keys of New Takes",
         description="Give the curves that are written few keys with handles, as Reduce Keys does",
@@ -118,16 +131,14 @@ class SceneSettings(bpy.types.PropertyGroup):
     )
     take: bpy.props.PointerProperty(name="Adjust Take", type=adjust_take.TakeStrengths)
 
-    write_face: bpy.props.BoolProperty(
-        name="Face", description="Write the expression and the jaw", default=True
-    )
-    write_head: bpy.props.BoolProperty(name="Head", description="Write the turns of the head", default=True)
-    write_gaze: bpy.props.BoolProperty(name="Gaze", description="Write the turns of the eyes", default=True)
-    write_blinks: bpy.props.BoolProperty(name="Blinks", description="Write the blinks", default=True)
-    strength_face: _strength("the face")
-    strength_head: _strength("the head's motion")
-    strength_gaze: _strength("the gaze")
-    strength_blinks: _strength("a blink")
+    write_face: _switch("Face", "Write the expression and the jaw")
+    write_head: _switch("Head", "Write the turns of the head")
+    write_gaze: _switch("Gaze", "Write the turns of the eyes")
+    write_blinks: _switch("Blinks", "Write the blinks")
+    strength_face: _strength("How strongly the face is written; 1 is as generated")
+    strength_head: _strength("How strongly the head's motion is written; 1 is as generated")
+    strength_gaze: _strength("How strongly the gaze is written; 1 is as generated")
+    strength_blinks: _strength("How strongly a blink is written; 1 is as generated")
 
     blink_preset: bpy.props.EnumProperty(
         name="Blink Rate",
@@ -189,14 +200,20 @@ def _running(_self: JobState) -> bool:
     return jobs.running() is not None
 
 
-def _fraction(_self: JobState) -> float:
-    job = jobs.running()
-    return job.fraction if job is not None else 0.0
+def _of_job(field: str, nothing: object) -> Callable[[JobState], object]:
+    """What reads a field of the running job; ``nothing`` while none runs."""
+    return lambda _self: nothing if jobs.running() is None else getattr(jobs.running(), field)
 
 
 def _phase(_self: JobState) -> str:
-    job = jobs.running()
-    return job.phase if job is not None else ""
+    if jobs.running() is None:
+        return ""
+    return rpt_("Writing to the head") if jobs.writing() else jobs.running().phase
+
+
+def _of_note(field: str) -> Callable[[JobState], str]:
+    """What reads a field of the last job's story."""
+    return lambda _self: getattr(jobs.note(), field)
 
 
 def _left(_self: JobState) -> str:
@@ -206,28 +223,16 @@ def _left(_self: JobState) -> str:
     return words(job.seconds_left) if job is not None else ""
 
 
-def _note_icon(_self: JobState) -> str:
-    return jobs.note().icon
-
-
-def _note(_self: JobState) -> str:
-    return jobs.note().text
-
-
-def _note_mend(_self: JobState) -> str:
-    return jobs.note().mend
-
-
 class JobState(bpy.types.PropertyGroup):
     """``window_manager.talkingeyes``: read from the running job, stored nowhere."""
 
     running: bpy.props.BoolProperty(name="Running", get=_running)
-    fraction: bpy.props.FloatProperty(name="Progress", get=_fraction, subtype="FACTOR")
+    fraction: bpy.props.FloatProperty(name="Progress", get=_of_job("fraction", 0.0), subtype="FACTOR")
     phase: bpy.props.StringProperty(name="Phase", get=_phase)
     left: bpy.props.StringProperty(name="Time Left", get=_left)
-    note: bpy.props.StringProperty(name="Last Result", get=_note)
-    note_icon: bpy.props.StringProperty(name="Icon of the Last Result", get=_note_icon)
-    note_mend: bpy.props.StringProperty(name="Operator that Mends the Last Result", get=_note_mend)
+    note: bpy.props.StringProperty(name="Last Result", get=_of_note("text"))
+    note_icon: bpy.props.StringProperty(name="Icon of the Last Result", get=_of_note("icon"))
+    note_mend: bpy.props.StringProperty(name="Operator that Mends the Last Result", get=_of_note("mend"))
 
 
 def attach() -> None:

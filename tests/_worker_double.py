@@ -37,12 +37,8 @@ class ObedientGenerator:
     def __init__(self, device: str) -> None:
         self.device = device
 
-    def generate(self, clip, seed, settings, progress):
-        import numpy as np
-
+    def generate(self, clip, seed, settings, progress, on_piece=None):
         from talkingeyes_blender.errors import TalkingEyesError
-        from talkingeyes_blender.head import arkit
-        from talkingeyes_blender.motion import Motion
 
         print("a library prints to stdout")
         os.write(1, b"and another writes to its file descriptor\n")
@@ -57,6 +53,17 @@ class ObedientGenerator:
             torch = sys.modules["torch"] = types.ModuleType("torch")
             torch.OutOfMemoryError = type("OutOfMemoryError", (RuntimeError,), {})
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        if on_piece is not None:
+            whole = self.motion(seed, settings.frames)
+            for first in range(0, settings.frames, 20):
+                on_piece(first, cut(whole, first, min(settings.frames, first + 20)))
+                if first == 20 and settings.act == "die after pieces":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if first == 20 and settings.act == "refuse after pieces":
+                    raise TalkingEyesError("It does not please any more.", "Ask otherwise.")
+                while first == 20 and settings.act == "work after pieces":
+                    progress(0.5, "Working")
+                    time.sleep(0.01)
         if settings.act == "slow":
             for step in range(100):
                 progress(step / 100, "Working")
@@ -71,8 +78,15 @@ class ObedientGenerator:
             time.sleep(0.01)
         if settings.act == "deaf":
             time.sleep(600)
+        return self.motion(seed, settings.frames)
+
+    def motion(self, seed, size):
+        import numpy as np
+
+        from talkingeyes_blender.head import arkit
+        from talkingeyes_blender.motion import Motion
+
         rng = np.random.default_rng(seed)
-        size = settings.frames
         return Motion(
             expression=rng.uniform(0, 0.2, (size, len(arkit.EXPRESSIONS))),
             jaw=rng.uniform(0, 0.2, (size, 3)),
@@ -86,9 +100,6 @@ class ObedientGenerator:
     def generate_takes(self, clip, seeds, settings, progress):
         return [self.generate(clip, seed, settings, progress) for seed in seeds]
 
-    def resample_gaze(self, clip, motion, seed, settings, progress):
-        return motion.replace(eyes=motion.eyes * 0 + 0.125, seed=seed)
-
     def resample(self, clip, motion, seed, parts, frames, settings, progress):
         """Another number in the frames of each part."""
         names = {"face": ("expression", "jaw"), "head": ("head",), "gaze": ("eyes",), "blinks": ("blink",)}
@@ -98,6 +109,11 @@ class ObedientGenerator:
             changes[name] = getattr(motion, name).copy()
             changes[name][first:last] = seed / 100
         return motion.replace(**changes)
+
+
+def cut(motion, first, last):
+    names = ("expression", "jaw", "head", "eyes", "blink")
+    return motion.replace(**{name: getattr(motion, name)[first:last] for name in names})
 
 
 def load(bundle, device):

@@ -17,7 +17,7 @@ from _rigs import fresh_scene  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.rig.curves import write_take  # noqa: E402
-from talkingeyes_blender.rig.export_data import export_arkit, played  # noqa: E402
+from talkingeyes_blender.rig.export_data import export_arkit, known, played  # noqa: E402
 from talkingeyes_blender.rig.export_sample import times  # noqa: E402
 from talkingeyes_blender.rig.export_scene import export_scene  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
@@ -35,7 +35,7 @@ def test_arkits_keys(scene, tmp_path, joints):
     motion = standin_motion(8, blink=np.zeros((8, 2)))
     rig = find_rig(faces.named_face(faces.arkit_shapes(), joints=joints))
     take = write_take(rig, motion, scene=scene, start_frame=1)
-    export_arkit(tmp_path / "face.csv", rig, played(bpy.context, rig, take)[0])
+    export_arkit(tmp_path / "face.csv", known(rig, rig.head_model, False), played(bpy.context, rig, take)[0])
     with open(tmp_path / "face.csv", newline="", encoding="utf-8") as stream:
         head, *rows = csv.reader(stream)
     curves = dict(zip(head, np.array(rows, float).T, strict=True))

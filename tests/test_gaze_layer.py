@@ -8,6 +8,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
 from _rigs import evaluated_vertices, file_dump, foreign_rig, fresh_scene, go_to, random_motion  # noqa: E402
 from mathutils import Vector  # noqa: E402
@@ -15,7 +16,7 @@ from mathutils import Vector  # noqa: E402
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.rig import gaze_layer as layer  # noqa: E402
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
-from talkingeyes_blender.rig.curves import clear, write_gaze, write_take  # noqa: E402
+from talkingeyes_blender.rig.curves import clear, write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 
 plain = pytest.mark.parametrize("rig", ["ours"], indirect=True)

@@ -200,18 +200,18 @@ def test_takes_are_what_their_seeds_give(generator, encodings):
 def test_resampling_changes_the_eyes_alone(generator, encodings):
     sound = clip(4)
     motion = generator.generate(sound, 5)
-    other = generator.resample_gaze(sound, motion, 6)
+    other = generator.resample(sound, motion, 6)
     assert differing(motion, other) == {"eyes"}
     assert (other.seed, other.head_model, other.fps) == (motion.seed, motion.head_model, motion.fps)
     assert np.abs(other.eyes - motion.eyes).max() > 0.02
-    assert not differing(motion, generator.resample_gaze(sound, motion, 5)), "the first seed gives back its eyes"
+    assert not differing(motion, generator.resample(sound, motion, 5)), "the first seed gives back its eyes"
     assert len(encodings) == 1, "the speech was encoded once"
 
 
 def test_resampling_follows_the_head_that_is_there(generator):
     sound = clip(4)
     motion = generator.generate(sound, 5)
-    turned = generator.resample_gaze(sound, motion.replace(head=motion.head + 0.2), 5)
+    turned = generator.resample(sound, motion.replace(head=motion.head + 0.2), 5)
     assert differing(motion, turned) == {"head", "eyes"}
 
 
@@ -219,7 +219,7 @@ def test_resampling_does_not_need_the_face(generator):
     sound = clip(2)
     motion = generator.generate(sound, 5)
     generator._heard.clear()
-    generator.resample_gaze(sound, motion, 6)
+    generator.resample(sound, motion, 6)
     assert generator._heard[sound.digest].face is None
     assert not differing(motion, generator.generate(sound, 5))
 
@@ -227,9 +227,9 @@ def test_resampling_does_not_need_the_face(generator):
 def test_resampling_needs_the_motions_own_sound(generator):
     motion = generator.generate(clip(2), 5)
     with pytest.raises(TalkingEyesError, match="50 frames at 25 a second, the sound 75 at 25"):
-        generator.resample_gaze(clip(3), motion, 1)
+        generator.resample(clip(3), motion, 1)
     with pytest.raises(TalkingEyesError, match="at 30 a second"):
-        generator.resample_gaze(clip(2), motion.replace(fps=30), 1)
+        generator.resample(clip(2), motion.replace(fps=30), 1)
 
 
 # -- settings
@@ -241,7 +241,7 @@ def test_argmin_has_no_chance_under_a_kept_head(generator):
     one = generator.generate(sound, 5, paper)
     assert not differing(one, generator.generate(sound, 5, GenerationSettings(top_k=1)))
     assert differing(one, generator.generate(sound, 5)) == {"eyes"}
-    again = generator.resample_gaze(sound, one, 6, paper)
+    again = generator.resample(sound, one, 6, settings=paper)
     assert differing(one, again) == {"eyes"}, "resampling samples whatever the mode"
 
 

@@ -187,7 +187,7 @@ def test_a_fault_while_writing_is_told_in_words_and_loses_nothing(ready, double,
         raise ZeroDivisionError("of ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr(curves, "write_take", fail)
+        patch.setattr(curves, "write_take_in_steps", fail)
         said = refusal(bpy.ops.talkingeyes.generate)
     assert "could not be written (ZeroDivisionError: of ours)" in said and "Recover Last Motion" in said
     assert bpy.ops.talkingeyes.recover() == {"FINISHED"}

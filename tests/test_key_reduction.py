@@ -8,6 +8,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
 from _rigs import every_curve, file_dump, foreign_rig, fresh_scene, go_to  # noqa: E402
 
@@ -15,7 +16,7 @@ from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.motion import Motion  # noqa: E402
 from talkingeyes_blender.rig import key_reduction as reduction  # noqa: E402
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
-from talkingeyes_blender.rig.curves import write_gaze, write_take  # noqa: E402
+from talkingeyes_blender.rig.curves import write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 from talkingeyes_blender.rig.takes import takes  # noqa: E402
 

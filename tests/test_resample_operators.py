@@ -228,18 +228,18 @@ def test_a_locked_part_is_not_resampled(made):
     assert the_take().locked == {"gaze"}
     settings = made.talkingeyes
     for part, words in (
-        ("GAZE", "The gaze of this take is locked."),
-        ("HEAD_GAZE", "The gaze of this take is locked."),
+        ("GAZE", "Locked in this take: Gaze."),
+        ("HEAD_GAZE", "Locked in this take: Gaze."),
     ):
         settings.resample_parts = part
         assert Resample.disabled_reason(bpy.context) == words
         assert not bpy.ops.talkingeyes.resample.poll()
-    assert ResampleGaze.disabled_reason(bpy.context) == "The gaze of this take is locked."
+    assert ResampleGaze.disabled_reason(bpy.context) == "Locked in this take: Gaze."
     settings.resample_parts = "BLINKS"
     assert bpy.ops.talkingeyes.resample() == {"FINISHED"}
     assert the_take().locked == {"gaze"}, "still"
     bpy.ops.talkingeyes.lock_part(part="blinks")
-    assert Resample.disabled_reason(bpy.context) == "The blinks of this take are locked."
+    assert Resample.disabled_reason(bpy.context) == "Locked in this take: Blinks."
     bpy.ops.talkingeyes.lock_part(part="gaze")
     assert ResampleGaze.disabled_reason(bpy.context) is None
 

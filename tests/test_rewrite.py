@@ -8,6 +8,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
 from _rigs import action_dump, foreign_rig, fresh_scene, go_to, largest_error, random_motion  # noqa: E402
 from _scene import scene_hash  # noqa: E402
@@ -296,7 +297,7 @@ def test_locks_are_remembered(scene, head, rig):
     rewrite.lock_part(rig, takes.takes(rig)[0], "head", True)
     take = takes.takes(rig)[0]
     assert take.locked == {"gaze", "head"}
-    take = curves.write_gaze(rig, one.eyes, take=take)
+    take = write_gaze(rig, one.eyes, take=take)
     assert take.locked == {"gaze", "head"}, "what is written later keeps them"
     rewrite.lock_part(rig, take, "gaze", False)
     assert takes.takes(rig)[0].locked == {"head"}

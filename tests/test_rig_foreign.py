@@ -10,11 +10,12 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
 from _rigs import foreign_rig, fresh_scene, go_to, random_motion  # noqa: E402
 from _scene import describe, scene_hash  # noqa: E402
 
-from talkingeyes_blender.rig.curves import choose_take, clear, takes, write_gaze, write_take  # noqa: E402
+from talkingeyes_blender.rig.curves import choose_take, clear, takes, write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 
 OURS = re.compile(

@@ -9,12 +9,13 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
 from _rigs import every_curve, fresh_scene, random_motion  # noqa: E402
 
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.channels import gaze_paths  # noqa: E402
-from talkingeyes_blender.rig.curves import write_gaze, write_take  # noqa: E402
+from talkingeyes_blender.rig.curves import write_take  # noqa: E402
 from talkingeyes_blender.rig.hand_edits import WRITTEN_PROPERTY, edited, edited_paths, is_sealed, why_ask  # noqa: E402
 from talkingeyes_blender.rig.key_reduction import reduce_take  # noqa: E402
 from talkingeyes_blender.rig.strength_layer import Adjustment, adjust_take  # noqa: E402

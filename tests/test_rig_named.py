@@ -8,6 +8,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from _gaze import write_gaze  # noqa: E402
 from _named_rigs import arkit_shapes, named_face, standin, viseme_shapes  # noqa: E402
 from _rigs import Z_UP, evaluated_vertices, file_dump, fresh_scene, go_to  # noqa: E402
 
@@ -16,7 +17,7 @@ from talkingeyes_blender.head.arkit import EXPRESSIONS, INDEX, STANDIN  # noqa: 
 from talkingeyes_blender.head.landmarks import INNER_LIP_PAIRS  # noqa: E402
 from talkingeyes_blender.head.skinning import pose_vertices  # noqa: E402
 from talkingeyes_blender.motion import Motion  # noqa: E402
-from talkingeyes_blender.rig.curves import clear, takes, write_gaze, write_take  # noqa: E402
+from talkingeyes_blender.rig.curves import clear, takes, write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 from talkingeyes_blender.rig.head_rig import Family  # noqa: E402
 from talkingeyes_blender.rig.retarget import motion_for_rig  # noqa: E402

@@ -10,6 +10,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
 from _rigs import evaluated_vertices, every_curve, file_dump, foreign_rig, fresh_scene, go_to, random_motion  # noqa: E402
 
@@ -20,7 +21,7 @@ from talkingeyes_blender.head.standin import load_standin  # noqa: E402
 from talkingeyes_blender.motion import Motion  # noqa: E402
 from talkingeyes_blender.rig import strength_layer as strengths  # noqa: E402
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
-from talkingeyes_blender.rig.curves import clear, write_gaze, write_take  # noqa: E402
+from talkingeyes_blender.rig.curves import clear, write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 from talkingeyes_blender.rig.strength_layer import Adjustment, adjust_take, adjustment_of  # noqa: E402
 

@@ -92,7 +92,7 @@ def test_a_write_that_fails_half_way_leaves_none(ready, double, monkeypatch):  #
     bpy.ops.talkingeyes.generate()
     from talkingeyes_blender.rig import curves
 
-    real, calls = curves.write_take, []
+    real, calls = curves.write_take_in_steps, []
 
     def fails(*arguments, **options):
         calls.append(1)
@@ -100,7 +100,7 @@ def test_a_write_that_fails_half_way_leaves_none(ready, double, monkeypatch):  #
             raise jobs.TalkingEyesError("No.", "Really.")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(curves, "write_take", fails)
+    monkeypatch.setattr(curves, "write_take_in_steps", fails)
     before = file_dump()
     with pytest.raises(RuntimeError, match="No"):
         bpy.ops.talkingeyes.generate_takes()
@@ -241,7 +241,10 @@ class Drawn:
     def separator(self) -> None:
         pass
 
-    def label(self, text="", icon="NONE") -> None:
+    def panel(self, _identity, default_closed=False):
+        return self, self
+
+    def label(self, text="", icon="NONE", translate=True) -> None:
         self.notes.append(text)
 
     def prop(self, owner, name, **_options) -> None:

@@ -10,16 +10,10 @@ run=${RUN:-.venv/bin/python}
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 "$run" -m talkingeyes_blender.training corpus --out "$work/corpus" --hours "$hours" --seed 0 --workers 2
-(
-  "$run" -m talkingeyes_blender.training face --data "$work/corpus" --out "$work/first" --recipe starter --threads 1
-  # Once more from there, with formants moved: few natural voices speak in the corpus.
-  "$run" -m talkingeyes_blender.training face --data "$work/corpus" --out "$work/starter" --recipe starter --threads 1 \
-    --start "$work/first/face/last.pt" --steps 3600 --seed 1 \
-    --set encoder.warped=0.15 --set loop.learning_rate=0.0005
-) &
+"$run" -m talkingeyes_blender.training face --data "$work/corpus" --out "$work/starter" --recipe starter --threads 1 &
 face=$!
 "$run" -m talkingeyes_blender.training gaze-vqvae --data "$work/corpus" --out "$work/starter" --recipe starter --threads 1
 "$run" -m talkingeyes_blender.training speech-to-gaze --data "$work/corpus" --out "$work/starter" --recipe starter --threads 1
 wait "$face"
 "$run" -m talkingeyes_blender.training export --out "$work/starter" --bundle talkingeyes_blender/weights \
-  --name "TalkingEyes starter" --card docs/starter_card.md --fit-prior "$work/corpus" --fixate 2.5 --temperature 0.93 --shut-at 0.8
+  --name "TalkingEyes starter" --card docs/starter_card.md --fit-prior "$work/corpus" --fixate 2.5 --temperature 0.95 --shut-at 0.8

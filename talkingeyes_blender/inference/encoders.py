@@ -5,15 +5,10 @@ from __future__ import annotations
 
 from ..errors import TalkingEyesError
 from .mel_encoder import MelEncoder, MelEncoderConfig
-from .mel_transformer_encoder import MelTransformerConfig, MelTransformerEncoder
 from .speech_encoder import SpeechEncoder
 from .wav2vec2_encoder import Wav2Vec2Encoder, Wav2Vec2EncoderConfig
 
-_KINDS = {
-    "mel": (MelEncoder, MelEncoderConfig),
-    "mel-transformer": (MelTransformerEncoder, MelTransformerConfig),
-    "wav2vec2": (Wav2Vec2Encoder, Wav2Vec2EncoderConfig),
-}
+_KINDS = {"mel": (MelEncoder, MelEncoderConfig), "wav2vec2": (Wav2Vec2Encoder, Wav2Vec2EncoderConfig)}
 
 
 def build_encoder(config: dict) -> SpeechEncoder:

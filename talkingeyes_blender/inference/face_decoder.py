@@ -130,9 +130,19 @@ class FaceSteps:
     @torch.inference_mode()
     def __call__(self, speech: Tensor, first: int, count: int) -> Tensor:
         """(B, count, E + 3) for frames ``first`` and on of a stretch of speech (B, n, S), of which all is looked at."""
+        self.lay_out(speech, first)
+        return self.frames(count)
+
+    @torch.inference_mode()
+    def lay_out(self, speech: Tensor, first: int) -> None:
+        """Take in a stretch of speech (B, n, S) whose frame number ``first`` is the next one, for ``frames``."""
+        if self._steps.remember(self._decoder.embed_speech(speech), first):
+            self._step = self._kit.captured(self._frame, self._device)
+
+    @torch.inference_mode()
+    def frames(self, count: int) -> Tensor:
+        """(B, count, E + 3) for the next frames of the stretch."""
         decoder, kit = self._decoder, self._kit
-        if self._steps.remember(decoder.embed_speech(speech), first):
-            self._step = kit.captured(self._frame, self._device)
         out = kit.room(self._batch, count, decoder.config.expressions + 3, self._device)
         for t in range(count):
             self._step()

@@ -242,17 +242,13 @@ class GazeSteps:
         if self._embedded is not None:
             self._query += self._kit.rows(self._embedded, self._code)
 
-    def _remember(self, speech: Tensor, head: Tensor, first: int) -> None:
-        if self._steps.remember(self._decoder.memory(speech, head), first):
-            self._step = self._kit.captured(self._frame, self._device)
-
     @torch.inference_mode()
     def follow(self, speech: Tensor, head: Tensor, first: int, eyes: Tensor, codes: Tensor) -> Tensor:
         """Take ``eyes`` (B, n, 6), whose ``codes`` (B, n) are given, as the next frames; else as ``__call__``.
 
         Returns what the codes make of the last of them, (B, 6).
         """
-        self._remember(speech, head, first)
+        self.lay_out(speech, head, first)
         for t in range(eyes.shape[1]):
             self._steps(self._query)
             self._code[...] = self._kit.state(codes[:, t])
@@ -265,7 +261,18 @@ class GazeSteps:
     @torch.inference_mode()
     def __call__(self, speech: Tensor, head: Tensor, first: int, count: int) -> Tensor:
         """(B, count, 6) for frames ``first`` and on of a stretch of speech (B, n, S) and head (B, n, 3)."""
-        self._remember(speech, head, first)
+        self.lay_out(speech, head, first)
+        return self.frames(count)
+
+    @torch.inference_mode()
+    def lay_out(self, speech: Tensor, head: Tensor, first: int) -> None:
+        """Take in a stretch of speech (B, n, S) and head (B, n, 3) whose frame number ``first`` is the next one."""
+        if self._steps.remember(self._decoder.memory(speech, head), first):
+            self._step = self._kit.captured(self._frame, self._device)
+
+    @torch.inference_mode()
+    def frames(self, count: int) -> Tensor:
+        """(B, count, 6) for the next frames of the stretch."""
         out = self._kit.room(self._batch, count, self._decoder.config.channels, self._device)
         for t in range(count):
             if self._sampler is not None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import TalkingEyesError
 from ..motion import FPS, Motion
-from . import resampling
+from . import pieces, resampling
 from .audio import AudioClip
 from .blinks import make_blinks
 from .bundle import load_bundle
@@ -51,7 +51,7 @@ _KEPT_BYTES = 256 << 20
 _TAKES_AT_ONCE = 16
 """Takes whose gaze is decoded side by side."""
 
-_COSTS = {"mel": 0.1, "mel-transformer": 0.3, "wav2vec2": 7.2, "face": 0.15, "head": 0.05, "gaze": 0.9}
+_COSTS = {"mel": 0.1, "wav2vec2": 7.2, "face": 0.15, "head": 0.05, "gaze": 0.9}
 """CPU seconds a minute of sound, measured: the shares of the progress."""
 
 
@@ -133,8 +133,15 @@ class Generator:
         seed: int,
         settings: GenerationSettings = GenerationSettings(),
         progress: Progress | None = None,
+        on_piece: pieces.OnPiece | None = None,
     ) -> Motion:
-        """Face, head, gaze and blinks: ``clip.frames`` frames at 25 a second."""
+        """Face, head, gaze and blinks: ``clip.frames`` frames at 25 a second.
+
+        ``on_piece`` is given the motion piece by piece while the rest is made (``pieces``); it changes nothing.
+        """
+        if on_piece is not None:
+            settings = settings.with_defaults(self.bundle.generation)
+            return self._in_pieces(clip, Streams(seed), settings, progress, on_piece)
         return self.generate_takes(clip, [seed], settings, progress)[0]
 
     def generate_takes(
@@ -165,24 +172,6 @@ class Generator:
         self._make_face(clip, heard, phases)
         return heard.face.copy()
 
-    def resample_gaze(
-        self,
-        clip: AudioClip,
-        motion: Motion,
-        seed: int,
-        settings: GenerationSettings = GenerationSettings(),
-        progress: Progress | None = None,
-    ) -> Motion:
-        """The motion with new eyes that suit its head and the clip; ``resample`` of the gaze for all frames.
-
-        Codes are sampled even where the settings say 'argmin', which under a kept head could only repeat itself. The
-        seed that made a motion gives back its eyes.
-
-        Raises:
-            TalkingEyesError: the motion was not made for a clip of this length.
-        """
-        return self.resample(clip, motion, seed, ("gaze",), None, settings, progress)
-
     def resample(
         self,
         clip: AudioClip,
@@ -200,7 +189,8 @@ class Generator:
                 without a jump (``resampling``), and these stay as they are to the bit.
 
         Without ``frames``, the seed that made a motion gives back its parts. Where the head is drawn and the gaze is
-        not, the eyes stay as they are, and look elsewhere with the head.
+        not, the eyes stay as they are, and look elsewhere with the head. Under a kept head codes are sampled even where
+        the settings say 'argmin', which could only repeat itself.
 
         Raises:
             TalkingEyesError: the motion was not made for a clip of this length, or the parts or frames are none.
@@ -255,9 +245,7 @@ class Generator:
         cost: float,
     ) -> np.ndarray:
         """Eyes (K, last - first, 6) for a motion whose head and earlier eyes stay."""
-        sampler, bundle = None, self.bundle
-        if settings.gaze == "sample":
-            sampler = CodeSampler([streams.gaze() for streams in draws], settings.temperature, settings.top_k)
+        sampler, bundle = _sampler(draws, settings), self.bundle
         head = torch.from_numpy(motion.head)[None].to(self.device)
         frames = resampling.frames_to_draw(bundle.gaze_decoder, first, last)
         with phases.phase("Moving the eyes", cost, frames) as tick, one_thread(self.device):
@@ -339,8 +327,35 @@ class Generator:
             return
         with phases.phase("Moving the face", _COSTS["face"], clip.frames) as tick, one_thread(self.device):
             face = self.bundle.face_decoder.generate(heard.face_features, block=_BLOCK, tick=tick)
+        self._keep_face(heard, face, mouth_gain(clip.samples))
+
+    def _keep_face(self, heard: _Heard, face: Tensor, gain: np.ndarray) -> None:
         decided = decide_lips(self.bundle, _array(face[0]), heard.face_features)
-        heard.face = rest_where_silent(decided, mouth_gain(clip.samples), self.bundle.head_model)
+        heard.face = rest_where_silent(decided, gain, self.bundle.head_model)
+
+    def _in_pieces(
+        self,
+        clip: AudioClip,
+        streams: Streams,
+        settings: GenerationSettings,
+        progress: Progress | None,
+        on_piece: pieces.OnPiece,
+    ) -> Motion:
+        """``generate``, but face and gaze side by side."""
+        cost = _cost_of_gaze(1)
+        phases = _Phases(progress, self._cost_of_speech(clip, face=True) + _COSTS["head"] + cost)
+        heard = self._hear(clip, phases)
+        with phases.phase("Moving the head", _COSTS["head"], clip.frames) as tick:
+            head = self.bundle.head_vae.generate(heard.gaze_features, [streams.head()], tick)
+        gain, blink = mouth_gain(clip.samples), make_blinks(clip.frames, streams.blinks(), settings.blink_rate)
+        ready = pieces.Ready(heard.face_features, heard.gaze_features, heard.face, head, gain, blink, streams.seed)
+        sampler = _sampler([streams], settings)
+        cost += 0.0 if heard.face is not None else _COSTS["face"]
+        with phases.phase("Moving the face and the eyes", cost, clip.frames) as tick, one_thread(self.device):
+            face, eyes = pieces.decode(self.bundle, ready, sampler, settings.fixate, _BLOCK, on_piece, tick)
+        if face is not None:
+            self._keep_face(heard, face, gain)
+        return self._motions(heard, _array(head), self._fixated(eyes, head, settings), [blink], [streams])[0]
 
     def _takes(
         self, clip: AudioClip, heard: _Heard, takes: list[Streams], settings: GenerationSettings, phases: _Phases
@@ -349,14 +364,19 @@ class Generator:
         with phases.phase("Moving the head", len(takes) * _COSTS["head"], clip.frames) as tick:
             heads = self.bundle.head_vae.generate(speech, [streams.head() for streams in takes], tick)
         eyes = self._gaze(heard, heads, takes, settings, phases)
-        heads = _array(heads)
+        blinks = [make_blinks(clip.frames, streams.blinks(), settings.blink_rate) for streams in takes]
+        return self._motions(heard, _array(heads), eyes, blinks, takes)
+
+    def _motions(
+        self, heard: _Heard, heads: np.ndarray, eyes: np.ndarray, blinks: list[np.ndarray], takes: list[Streams]
+    ) -> list[Motion]:
         return [
             Motion(
                 expression=heard.face[:, :-3],
                 jaw=heard.face[:, -3:],
                 head=heads[number],
                 eyes=eyes[number],
-                blink=make_blinks(clip.frames, streams.blinks(), settings.blink_rate),
+                blink=blinks[number],
                 seed=streams.seed,
                 head_model=self.bundle.head_model,
                 fps=FPS,
@@ -368,15 +388,16 @@ class Generator:
         self, heard: _Heard, head: Tensor, takes: list[Streams], settings: GenerationSettings, phases: _Phases
     ) -> np.ndarray:
         """Eyes (K, T, 6) for heads (K, T, 3)."""
-        sampler = None
-        if settings.gaze == "sample":
-            sampler = CodeSampler([streams.gaze() for streams in takes], settings.temperature, settings.top_k)
+        sampler = _sampler(takes, settings)
         speech = heard.gaze_features.expand(len(takes), -1, -1)
         cost, frames = _cost_of_gaze(len(takes)), head.shape[1]
         with phases.phase("Moving the eyes", cost, frames) as tick, one_thread(self.device):
             eyes = self.bundle.gaze_decoder.generate(
                 speech, head, self.bundle.gaze_vqvae, sampler, block=_BLOCK, tick=tick
             )
+        return self._fixated(eyes, head, settings)
+
+    def _fixated(self, eyes: Tensor, head: Tensor, settings: GenerationSettings) -> np.ndarray:
         heads = _array(head.expand(len(eyes), -1, -1))
         return np.stack([Fixating(settings.fixate)(*pair) for pair in zip(_array(eyes), heads, strict=True)])
 
@@ -445,6 +466,13 @@ class _Phases:
         tick(0)
         yield tick
         self._done += cost
+
+
+def _sampler(takes: list[Streams], settings: GenerationSettings) -> CodeSampler | None:
+    """What draws the codes of takes; None where the nearest are taken."""
+    if settings.gaze != "sample":
+        return None
+    return CodeSampler([streams.gaze() for streams in takes], settings.temperature, settings.top_k)
 
 
 def _cost_of_gaze(takes: int) -> float:

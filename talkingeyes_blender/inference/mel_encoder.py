@@ -8,6 +8,7 @@ encoding in windows exact. wav2vec 2.0 stands behind the same interface (wav2vec
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 import torch.nn.functional as F
@@ -38,34 +39,14 @@ class MelEncoderConfig:
     dropout: float = 0.05
 
 
-LOWEST, HIGHEST = 50.0, 7600.0
-"""Hertz between which the bands lie."""
+def mel_filters(bands: int, low: float = 50.0, high: float = 7600.0) -> Tensor:
+    """(bands, FFT bins) triangular filters, evenly spaced on the mel scale (O'Shaughnessy), each of unit sum."""
 
+    def mel(hertz: float) -> float:
+        return 2595 * math.log10(1 + hertz / 700)
 
-def mel_of(hertz: Tensor) -> Tensor:
-    """The mel scale (O'Shaughnessy)."""
-    return 2595 * torch.log10(1 + hertz / 700)
-
-
-def mel_step(bands: int) -> float:
-    """Mel from one band's centre to the next one's."""
-    low, high = mel_of(torch.tensor([LOWEST, HIGHEST], dtype=torch.float64)).tolist()
-    return (high - low) / (bands + 1)
-
-
-def band_frequencies(bands: int) -> Tensor:
-    """(bands,) centres in hertz, evenly spaced on the mel scale."""
-    return _band_edges(bands)[1:-1]
-
-
-def _band_edges(bands: int) -> Tensor:
-    low = mel_of(torch.tensor(LOWEST, dtype=torch.float64))
-    return 700 * (10 ** ((low + mel_step(bands) * torch.arange(bands + 2, dtype=torch.float64)) / 2595) - 1)
-
-
-def mel_filters(bands: int) -> Tensor:
-    """(bands, FFT bins) triangular filters, evenly spaced on the mel scale, each of unit sum."""
-    edges = _band_edges(bands)
+    edges = torch.linspace(mel(low), mel(high), bands + 2, dtype=torch.float64)
+    edges = 700 * (10 ** (edges / 2595) - 1)
     bins = torch.arange(_FFT // 2 + 1, dtype=torch.float64) * RATE / _FFT
     rise = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     fall = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]

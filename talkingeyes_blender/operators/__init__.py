@@ -18,6 +18,7 @@ from . import (
     compare_takes,
     dialogue,
     export,
+    exporting,
     fit_playback,
     fit_rig,
     follow_strip,
@@ -74,4 +75,5 @@ CLASSES = (
     *override_keys.CLASSES,
     *set_up.CLASSES,
     *export.CLASSES,
+    *exporting.CLASSES,
 )

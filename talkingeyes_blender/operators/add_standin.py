@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 
 if TYPE_CHECKING:
     from ..head.model import HeadModel
@@ -30,7 +31,7 @@ class AddStandin(bpy.types.Operator):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"'{rig.name}' is the head now.")
+        self.report({"INFO"}, rpt_("'{name}' is the head now.", name=rig.name))
         return {"FINISHED"}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class ResetStrengths(jobs.Explained, bpy.types.Operator):
     """Bring the take back to the strengths with which it was written"""
 
     bl_idname = "talkingeyes.reset_strengths"
-    bl_label = "As Written"
+    bl_label = "Reset Strengths"
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
@@ -88,7 +89,7 @@ class ResetStrengths(jobs.Explained, bpy.types.Operator):
 
         reason = subject.why_no_take(context)
         if reason is None and adjustment_of(subject.head_of(context), subject.take_of(context)) == Adjustment():
-            return "The take is as it was written."
+            return rpt_("The take is as it was written.")
         return reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..translation import n_
 from . import jobs
 
 
@@ -25,8 +26,8 @@ class AsksAboutEdits:
         default="ASK",
         options={"HIDDEN", "SKIP_SAVE"},
     )
-    keep_text = "Keep It, Muted"
-    lose_text = "Remove It with the Edits"
+    keep_text = n_("Keep It, Muted")
+    lose_text = n_("Remove It with the Edits")
 
     def would_lose(self, context: bpy.types.Context) -> str:
         """One sentence about what would be lost, or ''."""

@@ -7,6 +7,7 @@ import bpy
 from bpy_extras.io_utils import ImportHelper
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from .add_standin import add_head
 
 
@@ -28,7 +29,7 @@ class BuildFlame(bpy.types.Operator, ImportHelper):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        said = " ".join((f"'{rig.name}' is the head now.", *head.warnings))
+        said = " ".join((rpt_("'{name}' is the head now.", name=rig.name), *head.warnings))
         self.report({"WARNING" if head.warnings else "INFO"}, said)
         return {"FINISHED"}
 

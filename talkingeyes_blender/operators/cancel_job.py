@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..translation import rpt_
 from . import jobs
 
 
@@ -16,7 +17,7 @@ class CancelJob(jobs.Explained, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return None if jobs.running() is not None else "Nothing is running."
+        return None if jobs.running() is not None else rpt_("Nothing is running.")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         jobs.cancel()

@@ -14,6 +14,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 REMEMBERED = (
@@ -169,7 +170,7 @@ class ChooseHead(jobs.Explained, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         head = next((head for head, _, _ in listed(context.scene) if head.name == self.head), None)
         if head is None:
-            self.report({"ERROR"}, f"There is no head '{self.head}' in this scene any more.")
+            self.report({"ERROR"}, rpt_("There is no head '{head}' in this scene any more.", head=self.head))
             return {"CANCELLED"}
         context.scene.talkingeyes.rig = head
         return {"FINISHED"}

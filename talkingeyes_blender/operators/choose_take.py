@@ -5,36 +5,21 @@ from __future__ import annotations
 
 import bpy
 
-from ..errors import TalkingEyesError
-from . import jobs, subject
+from .of_take import OfTake
 
 
-class ChooseTake(jobs.Explained, bpy.types.Operator):
+class ChooseTake(OfTake, bpy.types.Operator):
     """Let this take play; the others at the same time are muted and kept"""
 
     bl_idname = "talkingeyes.choose_take"
     bl_label = "Choose Take"
-    bl_options = {"REGISTER", "UNDO"}
 
-    take: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
-
-    @classmethod
-    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return jobs.why_busy() or subject.why_no_takes(context)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def change(self, context, rig, take) -> None:
         from ..rig.takes import choose_take, refuse_tweak_mode
 
-        try:
-            rig = subject.head_of(context)
-            refuse_tweak_mode(rig)
-            take = subject.take_named(rig, self.take)
-            choose_take(rig, take)
-            context.scene.talkingeyes_takes.selected = take.id
-        except TalkingEyesError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        refuse_tweak_mode(rig)
+        choose_take(rig, take)
+        context.scene.talkingeyes_takes.selected = take.id
 
 
 CLASSES = (ChooseTake,)

@@ -5,42 +5,37 @@ from __future__ import annotations
 
 import bpy
 
-from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
+from .of_take import OfTake
 
 
-class CompareTake(jobs.Explained, bpy.types.Operator):
+class CompareTake(OfTake, bpy.types.Operator):
     """Put a duplicate of the head beside it and let this take play there; if it plays on the head, the next best"""
 
     bl_idname = "talkingeyes.compare_take"
     bl_label = "Compare Side by Side"
-    bl_options = {"REGISTER", "UNDO"}
-
-    take: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        reason = jobs.why_busy() or subject.why_no_takes(context)
+        reason = super().disabled_reason(context)
         if reason is None and len(subject.takes_of(context)) < 2:
-            return "There is only one take; generate another to compare it with."
+            return rpt_("There is only one take; generate another to compare it with.")
         return reason
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def change(self, context, rig, take) -> None:
         from ..rig.comparison import compare
 
-        try:
-            rig = subject.head_of(context)
-            take = subject.take_named(rig, self.take) if self.take else subject.selected_take(context)
-            if take.active:
-                others = [other for other in subject.takes_of(context) if not other.active]
-                best = sorted(others, key=lambda other: (other.rating, other.number))
-                take = best[-1] if best else take
-            compare(context.scene, rig, take)
-        except TalkingEyesError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self.report({"INFO"}, f"'{take.label or f'Take {take.number}'}' plays on the head beside '{rig.name}'.")
-        return {"FINISHED"}
+        if take.active:
+            others = [other for other in subject.takes_of(context) if not other.active]
+            best = sorted(others, key=lambda other: (other.rating, other.number))
+            take = best[-1] if best else take
+        compare(context.scene, rig, take)
+        shown = take.label or rpt_("Take {number}", number=take.number)
+        self.report(
+            {"INFO"},
+            rpt_("'{take}' plays on the head beside '{head}'.", take=shown, head=rig.name),
+        )
 
 
 class EndComparison(jobs.Explained, bpy.types.Operator):
@@ -54,7 +49,7 @@ class EndComparison(jobs.Explained, bpy.types.Operator):
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         from ..rig.comparison import comparisons
 
-        return jobs.why_busy() or (None if comparisons(context.scene) else "No heads are being compared.")
+        return jobs.why_busy() or (None if comparisons(context.scene) else rpt_("No heads are being compared."))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         from ..rig.comparison import end_comparison

@@ -16,10 +16,12 @@ import bpy
 from .. import preferences
 from ..errors import TalkingEyesError
 from ..rig import compat
-from . import jobs, memory, subject
+from ..translation import rpt_
+from . import dialogue_takes, jobs, subject, writing
 
 if TYPE_CHECKING:
     from ..motion import Motion
+    from ..rig.steps import Steps
     from ..worker.client import Task
 
 
@@ -35,7 +37,7 @@ def chosen_strips(context: bpy.types.Context, muted: bool = False) -> list:
 
 def why_no_dialogue(context: bpy.types.Context) -> str | None:
     if len(compat.sound_strips(context.scene)) < 2:
-        return "A dialogue needs two sound strips or more."
+        return rpt_("A dialogue needs two sound strips or more.")
     return None
 
 
@@ -58,7 +60,7 @@ class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if not context.scene.talkingeyes.parts:
-            return "No part is switched on."
+            return rpt_("No part is switched on.")
         return super().disabled_reason(context) or why_no_dialogue(context) or subject.why_no_head(context)
 
     def plan(self, context: bpy.types.Context) -> DialoguePlan:
@@ -72,7 +74,8 @@ class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
         strips = sorted(chosen_strips(context, self.muted), key=lambda s: placement(scene, s).start)
         if len(strips) < 2:
             raise TalkingEyesError(
-                "Fewer than two of the sound strips can be heard.", "Unmute some, or switch on Muted Strips Too."
+                rpt_("Fewer than two of the sound strips can be heard."),
+                rpt_("Unmute some, or switch on Muted Strips Too."),
             )
         for strip in strips:
             if strip.sound.packed_file is None:
@@ -88,11 +91,15 @@ class GenerateDialogue(jobs.JobOperator, bpy.types.Operator):
             device=settings.chosen_device(context),
             bundle=preferences.read(context).weights,
             settings=settings.generation(),
+            pieces=settings.preview,
         )
         told = record(scene, strips, mix.start)
+        there = dialogue_takes.with_locks(scene, rig, mix.start_frame, told, self.apart, mix.duration)
+        if there:
+            task = dataclasses.replace(task, **dialogue_takes.around(there, settings.parts))
         return DialoguePlan(
             task, scene.session_uid, (rig.mesh or rig.armature).session_uid, mix.start_frame, told, self.apart,
-            settings.parts,
+            settings.parts, tuple(take.id for take in there),
         )  # fmt: skip
 
 
@@ -102,8 +109,8 @@ def _refuse_overlap(scene: bpy.types.Scene, strips: list) -> None:
     for one, other in itertools.pairwise(strips):
         if placement(scene, one).end > placement(scene, other).start + 1e-4:
             raise TalkingEyesError(
-                f"The strips '{one.name}' and '{other.name}' sound at the same time.",
-                "Switch off One Take a Strip, or move them apart.",
+                rpt_("The strips '{one}' and '{other}' sound at the same time.", one=one.name, other=other.name),
+                rpt_("Switch off One Take a Strip, or move them apart."),
             )
 
 
@@ -119,72 +126,56 @@ class DialoguePlan:
     """What the take remembers of its strips; see ``rig.spoken.record``."""
     apart: bool
     strengths: dict[str, float]
+    locked: tuple[str, ...] = ()
+    """Ids of the takes whose locked parts stay, and whose others are made anew."""
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
-        from ..rig.channels import Parts, Strengths
-        from ..rig.curves import write_take
-        from ..rig.find import find_rig
-        from ..rig.retarget import motion_for_rig
-        from ..rig.spoken import of_names, record
+        from ..rig.steps import finish
 
-        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
-        head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
+        return finish(self.steps(context, motion))
+
+    def steps(self, context: bpy.types.Context, motion: Motion) -> Steps[str]:
+        """``apply`` in steps."""
+        from ..rig.find import find_rig
+        from ..rig.spoken import of_names, record
+        from ..rig.take_records import weights_in
+
+        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, rpt_("The scene was deleted"))
+        head = jobs.still_there(bpy.data.objects, self.head_uid, rpt_("The head was deleted"))
         if head.name not in scene.objects:
-            raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
+            raise TalkingEyesError(rpt_("The head was deleted while the motion was made."), rpt_(jobs.UNCHANGED))
         strips = of_names(scene, [each["strip"] for each in self.told["spoken"]])
         start = self.start_frame / self.told["frame_rate"]
         if record(scene, strips, start) != self.told:
-            raise TalkingEyesError("A strip was changed while the motion was made.", "Generate again.")
+            raise TalkingEyesError(rpt_("A strip was changed while the motion was made."), rpt_("Generate again."))
         rig = find_rig(head)
-        parts = Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)})
-        warnings: dict[str, None] = {}
-        pieces = self._pieces(motion)
-        for first, piece, told in pieces:
-            take = write_take(
-                rig,
-                motion_for_rig(rig, piece),
-                scene=scene,
-                start_frame=self.start_frame + first * self.told["frame_rate"] / motion.fps,
-                parts=parts,
-                strengths=Strengths(**self.strengths),
-                seed=motion.seed,
-                name=f"TalkingEyes {rig.name} {told['strip']} seed {motion.seed}" if self.apart else None,
-                keep_previous=scene.talkingeyes.keep_takes,
-                settings={**told, **self.task.settings},
-            )
-            memory.remember(take, piece)
-            warnings.update(dict.fromkeys(take.warnings))
-        scene.talkingeyes.gaze_seed = motion.seed
-        scene.sync_mode = "AUDIO_SYNC"
-        written = f"{motion.duration:.1f} s of motion over {len(strips)} strips were written to '{rig.name}'"
-        written += f" as {len(pieces)} takes." if self.apart else " as one take."
-        return " ".join((written, *warnings))
+        if self.locked:
+            made = dialogue_takes.write_around(rig, self.locked, self.task, motion, self.strengths)
+            writing.done(scene, self.task.seed)
+            return rpt_("The parts of {count} that are not locked were made anew.", count=_count(made))
+        made = yield from writing.write_all(
+            scene,
+            rig,
+            dialogue_takes.pieces(
+                motion, self.start_frame, self.told, self.apart, self.task.duration, rig.name, self.task.settings
+            ),
+            self.strengths,
+            keep_previous=scene.talkingeyes.keep_takes,
+            weights=weights_in(self.task.bundle),
+        )
+        writing.done(scene, motion.seed)
+        warnings = dict.fromkeys(warning for take in made for warning in take.warnings)
+        written = rpt_(
+            "{duration:.1f} s of motion over {count} strips were written to '{name}'",
+            duration=motion.duration,
+            count=len(strips),
+            name=rig.name,
+        )
+        return " ".join((rpt_("{written} as {count}.", written=written, count=_count(made)), *warnings))
 
-    def _pieces(self, motion: Motion) -> list[tuple[int, Motion, dict]]:
-        """First frame, motion and memory of each take. Takes of their own share the frame at which they meet."""
-        spoken, rate = self.told["spoken"], self.told["frame_rate"]
-        if not self.apart:
-            first = spoken[0]
-            told = {"strip": first["strip"], "start": 0.0, "duration": self.task.duration, "mixed": True, **self.told}
-            return [(0, motion, told)]
-        firsts = [min(motion.frames - 1, round(each["at"] * motion.fps)) for each in spoken]
-        firsts[0] = 0
-        pieces = []
-        for number, each in enumerate(spoken):
-            begin = firsts[number]
-            end = firsts[number + 1] + 1 if number + 1 < len(firsts) else motion.frames
-            cut = {name: getattr(motion, name)[begin:end] for name in ("expression", "jaw", "head", "eyes", "blink")}
-            at = each["at"] - begin / motion.fps
-            told = {
-                "strip": each["strip"],
-                "start": 0.0,
-                "duration": (end - begin) / motion.fps,
-                "mixed": True,
-                "spoken": [{**each, "at": at}],
-                "frame_rate": rate,
-            }
-            pieces.append((begin, motion.replace(**cut), told))
-        return pieces
+
+def _count(made: list) -> str:
+    return rpt_("{count} takes", count=len(made)) if len(made) > 1 else rpt_("one take")
 
 
 class GenerateStrip(jobs.Explained, bpy.types.Operator):
@@ -222,10 +213,12 @@ def active_strip(context: bpy.types.Context):
 
 def why_no_active_strip(context: bpy.types.Context) -> str | None:
     if active_strip(context) is None:
-        return "No sound strip is active in the sequencer."
+        return rpt_("No sound strip is active in the sequencer.")
     scene = compat.sequencer_scene(context)
     if scene != context.scene:
-        return f"The sequencer shows the scene '{scene.name}', the window '{context.scene.name}'."
+        return rpt_(
+            "The sequencer shows the scene '{other}', the window '{scene}'.", other=scene.name, scene=context.scene.name
+        )
     return None
 
 

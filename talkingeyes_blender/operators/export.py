@@ -9,9 +9,14 @@ import bpy
 from bpy_extras.io_utils import ExportHelper
 
 from ..errors import TalkingEyesError
-from . import jobs, memory, subject
+from ..translation import rpt_
+from . import exporting, jobs, memory, preview, subject
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..head.flame_motion import Root
+    from ..motion import Motion
     from ..rig.export_sample import Progress
     from ..rig.head_rig import HeadRig
     from ..rig.takes import Take
@@ -29,6 +34,7 @@ _SOURCES = (
     ("PLAYED", "As It Plays", "Read off the head: strengths, constraints and what was edited by hand included"),
     ("GENERATED", "As Generated", "The motion as it was made, before strengths and edits, in the weights' own basis"),
 )
+BLOCKS = "Blender's own exporter writes it, and holds the window until it is done: some 30 s a minute of motion"
 _LAYOUTS = (
     ("seconds", "Seconds", "A column 'time' in seconds, then the curves under ARKit's names"),
     ("live-link", "Live Link Face", "Time codes and names as in the recordings of that app"),
@@ -44,7 +50,8 @@ class Export(jobs.Explained, ExportHelper):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return subject.why_no_head(context) or subject.why_no_take(context)
+        reason = exporting.why_busy() or subject.why_no_head(context) or subject.why_no_take(context)
+        return reason or preview.why_shown()
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self.filter_glob = f"*{self.filename_ext}"
@@ -54,6 +61,7 @@ class Export(jobs.Explained, ExportHelper):
             except TalkingEyesError as error:
                 self.report({"ERROR"}, str(error))
                 return {"CANCELLED"}
+        self._asked = True  # a click, and not a script, which goes on when the file is there
         return super().invoke(context, event)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -61,24 +69,29 @@ class Export(jobs.Explained, ExportHelper):
         windows.progress_begin(0, 100)
         try:
             if not self.filepath:
-                raise TalkingEyesError("No file is named.", "Give the export a file name.")
+                raise TalkingEyesError(rpt_("No file is named."), rpt_("Give the export a file name."))
             path = bpy.path.ensure_ext(bpy.path.abspath(self.filepath), self.filename_ext)
             rig, take = subject.head_of(context), subject.take_of(context)
-            self.write(context, rig, take, path, lambda done: windows.progress_update(100 * done))
+            said = rpt_("'{name}' was written to {path}.", name=take.name, path=path)
+            if not self.write(context, rig, take, path, lambda done: windows.progress_update(100 * done), said):
+                return {"FINISHED"}
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         finally:
             windows.progress_end()
-        self.report({"INFO"}, f"'{take.name}' was written to {path}.")
+        self.report({"INFO"}, said)
         return {"FINISHED"}
 
-    def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
+    def write(
+        self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress, said: str
+    ) -> bool:
+        """Write the file; False if the window does it, and then tells what is to be ``said``."""
         raise NotImplementedError
 
 
 class SceneExport(Export):
-    """An export through an exporter of Blender's."""
+    """An export through an exporter of Blender's, which nothing can run beside."""
 
     format = ""
 
@@ -88,12 +101,19 @@ class SceneExport(Export):
 
         return super().disabled_reason(context) or why_missing(cls.format)
 
-    def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
+    @classmethod
+    def description(cls, _context: bpy.types.Context, _properties: bpy.types.OperatorProperties) -> str:
+        return f"{cls.__doc__}. {BLOCKS}"
+
+    def write(
+        self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress, said: str
+    ) -> bool:
         from ..rig.export_sample import times
         from ..rig.export_scene import export_scene
 
         frames, _ = times(context.scene, take, self.span, "SCENE")
         export_scene(context, rig, path, self.format, frames, take.name, progress)
+        return True
 
 
 class ExportUSD(SceneExport, bpy.types.Operator):
@@ -138,18 +158,32 @@ class DataExport(Export):
         name="Frames a Second", description="How many rows a second", items=_RATES, default="MOTION"
     )
 
-    def motion(self, context: bpy.types.Context, rig: HeadRig, take: Take, progress: Progress) -> tuple:
-        """(motion, root or None) as the user wants it."""
-        from ..rig.export_data import played
+    def write(
+        self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress, said: str
+    ) -> bool:
+        from ..rig.export_data import sampler
 
+        motion = reading = None
         if self.source == "PLAYED":
-            return played(context, rig, take, self.span, self.rate, progress)
-        if (self.span, self.rate) != ("TAKE", "MOTION"):
+            reading, head_model = sampler(context.scene, rig, take, self.span, self.rate), rig.head_model
+        elif (self.span, self.rate) != ("TAKE", "MOTION"):
             raise TalkingEyesError(
-                "As generated, a motion has its own length and its own 25 frames a second.",
-                "Export the take's range at 25, or the motion as it plays.",
+                rpt_("As generated, a motion has its own length and its own 25 frames a second."),
+                rpt_("Export the take's range at 25, or the motion as it plays."),
             )
-        return memory.recall(take), None
+        else:
+            motion = memory.recall(take)
+            head_model = motion.head_model
+        work = exporting.Work(self.bl_label, said, self.writer(rig, head_model, path), motion, reading)
+        if getattr(self, "_asked", False) and not bpy.app.background and context.window is not None:
+            exporting.begin(work)
+            return False
+        exporting.in_one_go(work, progress)
+        return True
+
+    def writer(self, rig: HeadRig, head_model: str, path: str) -> Callable[[Motion, Root | None], None]:
+        """What writes a motion of that head model, and asks Blender nothing when it does."""
+        raise NotImplementedError
 
 
 class ExportFlame(DataExport, bpy.types.Operator):
@@ -165,10 +199,11 @@ class ExportFlame(DataExport, bpy.types.Operator):
         subtype="FILE_PATH",
     )
 
-    def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
-        from ..rig.export_data import export_flame
+    def writer(self, rig: HeadRig, head_model: str, path: str) -> Callable[[Motion, Root | None], None]:
+        from ..rig.export_data import export_flame, known
 
-        export_flame(path, rig, *self.motion(context, rig, take, progress), _head(self.head_file))
+        facts, file = known(rig, head_model, bool(self.head_file)), bpy.path.abspath(self.head_file)
+        return lambda motion, root: export_flame(path, facts, motion, root, _head(file))
 
 
 class ExportGaussianAvatar(DataExport, bpy.types.Operator):
@@ -191,12 +226,12 @@ class ExportGaussianAvatar(DataExport, bpy.types.Operator):
         subtype="FILE_PATH",
     )
 
-    def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
-        from ..rig.export_data import export_gaussian_avatar
+    def writer(self, rig: HeadRig, head_model: str, path: str) -> Callable[[Motion, Root | None], None]:
+        from ..rig.export_data import export_gaussian_avatar, known
 
-        motion, root = self.motion(context, rig, take, progress)
+        facts, file = known(rig, head_model, bool(self.head_file), blinks=True), bpy.path.abspath(self.head_file)
         avatar = bpy.path.abspath(self.avatar) if self.avatar else None
-        export_gaussian_avatar(path, rig, motion, root, _head(self.head_file), avatar)
+        return lambda motion, root: export_gaussian_avatar(path, facts, motion, root, _head(file), avatar)
 
 
 class ExportArkit(DataExport, bpy.types.Operator):
@@ -210,17 +245,18 @@ class ExportArkit(DataExport, bpy.types.Operator):
         name="Columns", description="How times and columns are written", items=_LAYOUTS, default="seconds"
     )
 
-    def write(self, context: bpy.types.Context, rig: HeadRig, take: Take, path: str, progress: Progress) -> None:
-        from ..rig.export_data import export_arkit
+    def writer(self, rig: HeadRig, head_model: str, path: str) -> Callable[[Motion, Root | None], None]:
+        from ..head.arkit import STANDIN
+        from ..rig.export_data import export_arkit, known
 
-        motion, _ = self.motion(context, rig, take, progress)
-        export_arkit(path, rig, motion, self.columns)
+        facts, columns = known(rig, head_model, head_model != STANDIN), self.columns
+        return lambda motion, _root: export_arkit(path, facts, motion, columns)
 
 
 def _head(path: str):
     from ..head.reading import read_head
 
-    return read_head(bpy.path.abspath(path)) if path else None
+    return read_head(path) if path else None
 
 
 SCENE_CLASSES = (ExportUSD, ExportAlembic, ExportGltf, ExportFbx)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 
@@ -30,7 +31,10 @@ class FitRig(jobs.Explained, bpy.types.Operator):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"The joints of '{rig.name}' moved by up to {1e3 * moved:.1f} mm.")
+        self.report(
+            {"INFO"},
+            rpt_("The joints of '{name}' moved by up to {millimetres:.1f} mm.", name=rig.name, millimetres=1e3 * moved),
+        )
         return {"FINISHED"}
 
 

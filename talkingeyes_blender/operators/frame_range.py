@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 
 if TYPE_CHECKING:
     from ..rig.takes import Take
@@ -28,24 +29,35 @@ def scene_range(scene: bpy.types.Scene) -> tuple[float, float] | None:
     settings = scene.talkingeyes
     if settings.resample_range == "PREVIEW":
         if not scene.use_preview_range:
-            raise TalkingEyesError("The scene has no preview range.", "Set one in the timeline (P), or choose markers.")
+            raise TalkingEyesError(
+                rpt_("The scene has no preview range."), rpt_("Set one in the timeline (P), or choose markers.")
+            )
         return scene.frame_preview_start, scene.frame_preview_end + 1
     if settings.resample_range == "MARKERS":
         now, frames = scene.frame_current, sorted(marker.frame for marker in scene.timeline_markers)
         before = [frame for frame in frames if frame <= now]
         after = [frame for frame in frames if frame > now]
         if not before or not after:
-            side = "around" if not before and not after else "before" if not before else "after"
+            if after:
+                fault = rpt_("There is no marker before the current frame {now}.", now=now)
+            elif before:
+                fault = rpt_("There is no marker after the current frame {now}.", now=now)
+            else:
+                fault = rpt_("There is no marker around the current frame {now}.", now=now)
             raise TalkingEyesError(
-                f"There is no marker {side} the current frame {now}.",
-                "Set a marker (M in the timeline) where the frames begin and one where they end, and go between them.",
+                fault,
+                rpt_("Set markers (M in the timeline) where the frames begin and end, and go between them."),
             )
         return before[-1], after[0]
     if settings.resample_range == "FRAMES":
         if settings.resample_first > settings.resample_last:
             raise TalkingEyesError(
-                f"The frames end at {settings.resample_last}, before they begin at {settings.resample_first}.",
-                "Set Last to a later frame.",
+                rpt_(
+                    "The frames end at {last}, before they begin at {first}.",
+                    last=settings.resample_last,
+                    first=settings.resample_first,
+                ),
+                rpt_("Set Last to a later frame."),
             )
         return settings.resample_first, settings.resample_last + 1
     return None
@@ -63,13 +75,18 @@ def take_range(scene: bpy.types.Scene, take: Take) -> tuple[int, int] | None:
     first, last = max(0, first), min(take.frames, last)
     if first >= last:
         raise TalkingEyesError(
-            f"The frames {chosen[0]:g} to {chosen[1] - 1:g} lie outside of the take, "
-            f"which lasts from {take.start:g} to {take.end:g}.",
-            "Choose frames within it.",
+            rpt_(
+                "The frames {first:g} to {last:g} lie outside of the take, which lasts from {start:g} to {end:g}.",
+                first=chosen[0],
+                last=chosen[1] - 1,
+                start=take.start,
+                end=take.end,
+            ),
+            rpt_("Choose frames within it."),
         )
     if last - first < min(SHORTEST, take.frames):
         raise TalkingEyesError(
-            f"The range holds {last - first} frames of the motion, too few to resample.",
-            f"Let it hold at least {SHORTEST}, {SHORTEST / 25:g} s.",
+            rpt_("The range holds {count} frames of the motion, too few to resample.", count=last - first),
+            rpt_("Let it hold at least {count}, {seconds:g} s.", count=SHORTEST, seconds=SHORTEST / 25),
         )
     return None if (first, last) == (0, take.frames) else (first, last)

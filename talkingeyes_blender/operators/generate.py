@@ -10,15 +10,15 @@ import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
-from . import asking, jobs, memory, reduce_keys, replacing, same_strip, subject
+from ..translation import n_, rpt_
+from . import asking, jobs, replacing, same_strip, subject, writing
 from .override_keys import why_linked
 
 if TYPE_CHECKING:
     from ..motion import Motion
-    from ..rig.channels import Parts, Strengths
     from ..rig.head_rig import HeadRig
+    from ..rig.steps import Steps
     from ..rig.strip_times import Placement
-    from ..rig.takes import Take
     from ..worker.client import Task
 
 
@@ -27,12 +27,12 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
 
     bl_idname = "talkingeyes.generate"
     bl_label = "Generate"
-    lose_text = "Replace It with the Edits"
+    lose_text = n_("Replace It with the Edits")
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if not context.scene.talkingeyes.parts:
-            return "No part is switched on."
+            return rpt_("No part is switched on.")
         reason = super().disabled_reason(context) or subject.why_no_strip(context) or subject.why_no_head(context)
         return reason or why_linked(context)
 
@@ -67,13 +67,16 @@ class Generate(asking.AsksAboutEdits, jobs.JobOperator, bpy.types.Operator):
             device=settings.chosen_device(context),
             bundle=preferences.read(context).weights,
             settings=settings.generation(),
+            pieces=settings.preview,
         )
         head_uid = (rig.mesh or rig.armature).session_uid
         lose = self.edited == "LOSE"
         locked = replacing.locked_take(scene, rig, heard) if isinstance(self, Generate) else None
         if locked is not None:
-            task = dataclasses.replace(task, **replacing.around(locked, settings.parts))
-        return GeneratePlan(task, scene.session_uid, head_uid, strip.name, settings.parts, lose, locked and locked.id)
+            task = dataclasses.replace(task, pieces=False, **replacing.around(locked, settings.parts))
+        return GeneratePlan(
+            task, scene.session_uid, head_uid, strip.name, settings.parts, lose, locked and locked.id, heard.start_frame
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,15 +91,33 @@ class GeneratePlan:
     replace_edited: bool = False
     locked: str | None = None
     """Id of the take whose locked parts stay, and whose others are made anew."""
+    start_frame: float = 0.0
+    """Where the strip began to be heard, for the preview."""
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
+        from ..rig.steps import finish
+
+        return finish(self.steps(context, motion))
+
+    def steps(self, context: bpy.types.Context, motion: Motion) -> Steps[str]:
+        """``apply`` in steps."""
+        from ..rig.take_records import weights_in
+
         scene, rig, strip, heard = self.destination()
         if self.locked is not None:
             take = replacing.write_around(rig, self.locked, self.task, motion, self.strengths, self.replace_edited)
             scene.talkingeyes.gaze_seed = self.task.seed
-            return f"The parts of '{take.name}' that are not locked were made anew."
-        take = self.write(scene, rig, strip, heard, motion, scene.talkingeyes.keep_takes)
-        said = f"{motion.duration:.1f} s of motion were written"
+            return rpt_("The parts of '{name}' that are not locked were made anew.", name=take.name)
+        take = yield from writing.write(
+            scene,
+            rig,
+            self.piece(scene, strip, heard, motion),
+            self.strengths,
+            keep_previous=scene.talkingeyes.keep_takes,
+            replace_edited=self.replace_edited,
+            weights=weights_in(self.task.bundle),
+        )
+        said = rpt_("{duration:.1f} s of motion were written", duration=motion.duration)
         return self.finish(scene, rig, strip, motion, take.warnings, said)
 
     def destination(self) -> tuple[bpy.types.Scene, HeadRig, bpy.types.Strip, Placement]:
@@ -104,45 +125,20 @@ class GeneratePlan:
         from ..rig.find import find_rig
         from ..rig.strip_times import placement
 
-        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
-        head = jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted")
+        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, rpt_("The scene was deleted"))
+        head = jobs.still_there(bpy.data.objects, self.head_uid, rpt_("The head was deleted"))
         if head.name not in scene.objects:
-            raise TalkingEyesError("The head was deleted while the motion was made.", jobs.UNCHANGED)
+            raise TalkingEyesError(rpt_("The head was deleted while the motion was made."), rpt_(jobs.UNCHANGED))
         strip, _ = same_strip.find(scene, self.strip, self.task)
         return scene, find_rig(head), strip, placement(scene, strip)
 
-    def write(
-        self, scene: bpy.types.Scene, rig: HeadRig, strip: bpy.types.Strip, heard: Placement, motion: Motion,
-        keep_previous: bool,
-    ) -> Take:  # fmt: skip
-        from ..rig.channels import Parts, Strengths
-        from ..rig.curves import write_take
-        from ..rig.retarget import motion_for_rig
+    def piece(self, scene: bpy.types.Scene, strip: bpy.types.Strip, heard: Placement, motion: Motion) -> writing.Piece:
+        """A motion and what it speaks."""
         from ..rig.spoken import record
-        from ..rig.take_records import weights_in
 
-        take = write_take(
-            rig,
-            motion_for_rig(rig, motion),
-            scene=scene,
-            start_frame=heard.start_frame,
-            parts=Parts(**{part.name: part.name in self.strengths for part in dataclasses.fields(Parts)}),
-            strengths=Strengths(**self.strengths),
-            seed=motion.seed,
-            keep_previous=keep_previous,
-            replace_edited=self.replace_edited,
-            settings={
-                "strip": strip.name,
-                "start": heard.offset,
-                "duration": heard.duration,
-                **record(scene, [strip], heard.start),
-                **self.task.settings,
-            },
-            weights=weights_in(self.task.bundle),
-        )
-        memory.remember(take, motion)
-        fewer = reduce_keys.reduce_new(scene, rig, take)
-        return dataclasses.replace(take, warnings=(*fewer, *take.warnings))
+        told = {"strip": strip.name, "start": heard.offset, "duration": heard.duration}
+        told |= record(scene, [strip], heard.start) | self.task.settings
+        return writing.Piece(motion, heard.start_frame, told)
 
     def finish(
         self, scene: bpy.types.Scene, rig: HeadRig, strip: bpy.types.Strip, motion: Motion, warnings: tuple[str, ...],
@@ -151,49 +147,13 @@ class GeneratePlan:
         from ..rig.retarget import report_for_rig
         from ..rig.strip_times import why_muted
 
-        scene.talkingeyes.gaze_seed = motion.seed
-        scene.talkingeyes_takes.selected = ""
-        scene.sync_mode = "AUDIO_SYNC"
+        writing.done(scene, motion.seed)
         report = report_for_rig(rig, motion.head_model) if "face" in self.strengths else None
         cannot = [f"{words[0].upper()}{words[1:]}." for words in report.sentences(2)] if report else []
         muted = why_muted(scene, strip)
-        return " ".join((f"{said} to '{rig.name}'.", *warnings, *cannot, *([muted] if muted else [])))
-
-
-def write_takes(
-    scene: bpy.types.Scene,
-    rig: HeadRig,
-    motions: list[Motion],
-    start_frame: float,
-    parts: Parts,
-    strengths: Strengths,
-    settings: dict[str, object],
-) -> Take:
-    """Write motions as takes of which the first plays, and return that one.
-
-    All are brought into the rig's basis before the first is written: what cannot be is known before anything changes.
-    """
-    from ..rig.curves import write_take
-    from ..rig.retarget import motion_for_rig
-
-    fitting = [motion_for_rig(rig, motion) for motion in motions]
-    # The last one written plays; of several takes that shall be the first.
-    for number in reversed(range(len(motions))):
-        take = write_take(
-            rig,
-            fitting[number],
-            scene=scene,
-            start_frame=start_frame,
-            parts=parts,
-            strengths=strengths,
-            seed=motions[number].seed,
-            keep_previous=scene.talkingeyes.keep_takes or number < len(motions) - 1,
-            settings=settings,
+        return " ".join(
+            (rpt_("{said} to '{name}'.", said=said, name=rig.name), *warnings, *cannot, *([muted] if muted else []))
         )
-        memory.remember(take, motions[number])
-    scene.talkingeyes.gaze_seed = motions[0].seed
-    scene.sync_mode = "AUDIO_SYNC"
-    return take
 
 
 CLASSES = (Generate,)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from . import jobs, subject
+from ..translation import rpt_
+from . import jobs, subject, writing
 from .generate import Generate, GeneratePlan
 
 if TYPE_CHECKING:
     from ..motion import Motion
+    from ..rig.steps import Steps
 
 MAXIMUM_SEED = 2**31 - 1
 
@@ -32,7 +34,7 @@ class GenerateTakes(jobs.JobOperator, bpy.types.Operator):
     def plan(self, context: bpy.types.Context) -> TakesPlan:
         one = Generate.plan(self, context)
         seeds = new_seeds(context, context.scene.talkingeyes_takes.batch)
-        task = dataclasses.replace(one.task, task="generate_takes", seed=seeds[0], seeds=tuple(seeds))
+        task = dataclasses.replace(one.task, task="generate_takes", pieces=False, seed=seeds[0], seeds=tuple(seeds))
         return TakesPlan(**{f.name: getattr(one, f.name) for f in dataclasses.fields(one)} | {"task": task})
 
 
@@ -51,14 +53,20 @@ def new_seeds(context: bpy.types.Context, count: int) -> list[int]:
 class TakesPlan(GeneratePlan):
     """Like one take, but several: all of them are written, or none."""
 
-    def apply(self, context: bpy.types.Context, motions: list[Motion]) -> str:
-        from ..rig.takes import all_or_none
+    def steps(self, context: bpy.types.Context, motions: list[Motion]) -> Steps[str]:
+        from ..rig.take_records import weights_in
 
         scene, rig, strip, heard = self.destination()
-        with all_or_none(rig):
-            takes = [self.write(scene, rig, strip, heard, motion, keep_previous=True) for motion in motions]
+        pieces = [self.piece(scene, strip, heard, motion) for motion in motions]
+        weights = weights_in(self.task.bundle)
+        takes = yield from writing.write_all(scene, rig, pieces, self.strengths, keep_previous=True, weights=weights)
         seeds = f"{takes[0].seed} to {takes[-1].seed}" if len(takes) > 1 else str(takes[0].seed)
-        said = f"{len(takes)} takes of {motions[0].duration:.1f} s, seeds {seeds}, were written"
+        said = rpt_(
+            "{count} takes of {duration:.1f} s, seeds {seeds}, were written",
+            count=len(takes),
+            duration=motions[0].duration,
+            seeds=seeds,
+        )
         return self.finish(scene, rig, strip, motions[-1], takes[-1].warnings, said)
 
 

@@ -7,6 +7,7 @@ import bpy
 from bpy_extras.io_utils import ImportHelper
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from .fit_playback import fit
 
 
@@ -40,7 +41,7 @@ class ImportAudio(bpy.types.Operator, ImportHelper):
             context.workspace.sequencer_scene = scene  # from 5.0 the sequencer shows nothing without it
         if self.fit_range:
             fit(scene, strip)
-        self.report({"INFO"}, f"'{strip.name}' is the speech now.")
+        self.report({"INFO"}, rpt_("'{name}' is the speech now.", name=strip.name))
         return {"FINISHED"}
 
 

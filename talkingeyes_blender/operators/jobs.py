@@ -19,17 +19,23 @@ from bpy.app.handlers import persistent
 
 from .. import preferences
 from ..errors import Cancelled, TalkingEyesError
+from ..translation import n_, rpt_
 from . import kept
 
 if TYPE_CHECKING:
     from ..motion import Motion
+    from ..rig.steps import Steps, Work
     from ..worker.client import Job, Task, Worker
     from ..worker.shelf import Kept
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
-UNCHANGED = "Nothing was changed."
+WRITING_TICK_SECONDS = 0.01
+STEP_SECONDS = 0.02
+"""How long a tick of the writing goes on to its next step; the longest step comes on top."""
+UNCHANGED = n_("Nothing was changed.")
+KEPT = n_("It is kept: Recover Last Motion tries again.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Note:
 
 _worker: Worker | None = None
 _running: Job | None = None
+_writing: Work[str] | None = None
+"""What is being written a step at a time, while the operator lets nothing else happen."""
 _note = Note()
 _to_retry: Plan | None = None
 
@@ -55,7 +63,7 @@ class Plan(Protocol):
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
         """Write the motion (of a task with ``seeds``, the list of them) and return a sentence for the user.
 
-        Raises TalkingEyesError before anything is changed.
+        Raises TalkingEyesError before anything is changed. A plan may also have ``steps``, the same in steps.
         """
         ...
 
@@ -64,8 +72,13 @@ def running() -> Job | None:
     return _running
 
 
+def writing() -> bool:
+    """Whether a motion that has been made is being written."""
+    return _writing is not None
+
+
 def why_busy() -> str | None:
-    return "A generation is running." if _running is not None else None
+    return rpt_("A generation is running.") if _running is not None else None
 
 
 def note() -> Note:
@@ -84,10 +97,15 @@ def to_retry() -> Plan | None:
 
 
 def mark_written(done: Kept | None) -> None:
-    """A kept motion is in Blender's data now; it stays on disk until the file is saved, should Blender crash."""
+    """A kept motion is in Blender's data now; it stays on disk until the file is saved, should Blender crash.
+
+    It is ours from now on, whichever Blender has made it.
+    """
     if done is not None:
+        from ..worker.shelf import SESSION
+
         with contextlib.suppress(OSError):
-            done.note(written=True)
+            done.note(written=True, session=SESSION)
     kept.look_again()
 
 
@@ -150,7 +168,22 @@ def drop(*_arguments: object) -> None:
     """Before a file is loaded: what the job was for goes away, and so does the story of the last one."""
     global _running, _note, _to_retry
     cancel()
+    stop_writing()
     _running, _note, _to_retry = None, Note(), None
+
+
+@persistent
+def finish_writing(*_arguments: object) -> None:
+    """Before a file is saved: what is half written is written to its end."""
+    if _writing is not None:
+        _writing.go_on()
+
+
+@persistent
+def stop_writing(*_arguments: object) -> None:
+    """Before an undo, a redo or a load that a script asks for: what is half written is taken back."""
+    if _writing is not None:
+        _writing.stop(TalkingEyesError(rpt_("The scene changed while the motion was written."), rpt_(KEPT)))
 
 
 @persistent
@@ -188,6 +221,7 @@ class JobOperator(Explained):
     """
 
     bl_options = {"UNDO"}
+    _timer: bpy.types.Timer | None = None
 
     def plan(self, context: bpy.types.Context) -> Plan:
         """Say what to do; raise TalkingEyesError if it cannot be done."""
@@ -202,29 +236,36 @@ class JobOperator(Explained):
             log.info("%3.0f %% %s", 100 * fraction, phase)
 
         try:
-            self._begin(context)
+            self._begin(context, watched=False)
             with contextlib.suppress(Cancelled, TalkingEyesError):  # the job's state says so
                 self._job.wait(tell)
         except TalkingEyesError as error:
             return self._refuse(error)
         finally:
             _leave()
-        return self._end(context)
+        ended = self._ended_without_motion()
+        if ended is not None:
+            return ended
+        self._begin_writing(context)
+        _writing.go_on()
+        return self._end_writing()
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         if bpy.app.background or context.window is None:
             return self.execute(context)
         try:
-            self._begin(context)
+            self._begin(context, watched=True)
         except TalkingEyesError as error:
             return self._refuse(error)
         self._timer = context.window_manager.event_timer_add(TICK_SECONDS, window=context.window)
         context.window_manager.modal_handler_add(self)
         self._workspace = context.workspace.name
-        context.workspace.status_text_set(f"{self.bl_label}: Esc cancels")
+        context.workspace.status_text_set(rpt_("{operator}: Esc cancels", operator=rpt_(self.bl_label)))
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if _writing is not None:
+            return self._write(context, event)
         if event.type == "ESC" and event.value == "PRESS":
             self._job.cancel()
         elif event.type != "TIMER":
@@ -232,20 +273,52 @@ class JobOperator(Explained):
         if self._job.poll() or self._job.seconds_left is not None:
             redraw(context)
         if self._job.state == "running":
+            self._preview.tick(context, self._job)
             return {"PASS_THROUGH"}
+        self._preview.remove()
+        ended = self._ended_without_motion()
+        if ended is not None:
+            return self._leave_with(context, ended)
+        self._begin_writing(context)
+        self._hurry(context)
+        return {"PASS_THROUGH"}
+
+    def _write(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """A tick of the writing, during which the user can change nothing."""
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"} if event.type.startswith("TIMER") else {"RUNNING_MODAL"}
+        if not _writing.go_on(STEP_SECONDS):
+            return {"PASS_THROUGH"}
+        return self._leave_with(context, self._end_writing())
+
+    def _leave_with(self, context: bpy.types.Context, result: set[str]) -> set[str]:
         self._leave_window(context)
-        result = self._end(context)
+        if result != {"FINISHED"}:
+            self._preview.stop(context)
         redraw(context)
         return result
 
+    def _hurry(self, context: bpy.types.Context) -> None:
+        """Tick faster, since the user waits."""
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = context.window_manager.event_timer_add(WRITING_TICK_SECONDS, window=context.window)
+
     def cancel(self, context: bpy.types.Context) -> None:
         """Blender ends us: the window closes, or another file is loaded."""
+        global _writing
         self._job.cancel()
+        stop_writing()
+        _writing = None
+        self._preview.remove()
         self._leave_window(context)
 
-    def _begin(self, context: bpy.types.Context) -> None:
+    def _begin(self, context: bpy.types.Context, watched: bool) -> None:
         global _running, _note, _to_retry
-        self._plan = self.plan(context)
+        from . import preview
+
+        self._plan = self.plan(context) if watched else preview.without(self.plan(context))
+        self._preview = preview.Preview(self._plan)
         _note, _to_retry = Note(), None
         room = kept.begin(context, self._plan)
         try:
@@ -255,11 +328,11 @@ class JobOperator(Explained):
                 room.discard()
             raise
 
-    def _end(self, context: bpy.types.Context) -> set[str]:
+    def _ended_without_motion(self) -> set[str] | None:
         global _note, _to_retry
         kept.look_again()
         if self._job.state == "cancelled":
-            _note = Note("CANCEL", f"{self.bl_label} was cancelled; nothing was changed.")
+            _note = Note("CANCEL", rpt_("{operator} was cancelled; nothing was changed.", operator=rpt_(self.bl_label)))
             self.report({"WARNING"}, _note.text)
             return {"CANCELLED"}
         if self._job.error is not None:
@@ -267,17 +340,30 @@ class JobOperator(Explained):
                 _to_retry = self._plan
                 return self._refuse(self._job.error, "talkingeyes.retry_on_cpu")
             return self._refuse(self._job.error)
-        try:
-            several = bool(self._plan.task.seeds)
-            said = self._plan.apply(context, self._job.motions if several else self._job.motion)
-        except TalkingEyesError as error:
+        return None
+
+    def _begin_writing(self, context: bpy.types.Context) -> None:
+        global _writing
+        from ..rig.steps import Work
+
+        made = self._job.motions if self._plan.task.seeds else self._job.motion
+        steps = getattr(self._plan, "steps", None)
+        _writing = Work(steps(context, made) if steps is not None else _at_once(self._plan, context, made))
+
+    def _end_writing(self) -> set[str]:
+        global _note, _writing
+        (said, error), _writing = (_writing.result, _writing.error), None
+        if isinstance(error, TalkingEyesError):
             return self._refuse(error)
-        except Exception as error:  # a fault of ours or of Blender's: the animator must hear of it in words
-            log.exception("%s", self.bl_idname)
-            fault = f"The motion could not be written ({type(error).__name__}: {error})."
-            return self._refuse(TalkingEyesError(fault, "It is kept: Recover Last Motion tries again."))
+        if error is not None:  # a fault of ours or of Blender's: the animator must hear of it in words
+            log.error("%s", self.bl_idname, exc_info=error)
+            fault = rpt_("The motion could not be written ({kind}: {error}).", kind=type(error).__name__, error=error)
+            return self._refuse(TalkingEyesError(fault, rpt_(KEPT)))
         mark_written(self._job.kept)
-        _note = Note("CHECKMARK", f"{said} ({self._job.seconds:.1f} s on {self._job.device})")
+        _note = Note(
+            "CHECKMARK",
+            rpt_("{said} ({seconds:.1f} s on {device})", said=said, seconds=self._job.seconds, device=self._job.device),
+        )
         self.report({"INFO"}, _note.text)
         return {"FINISHED"}
 
@@ -296,6 +382,11 @@ class JobOperator(Explained):
         if workspace is not None:  # where it was set: the user may look at another one by now
             with context.temp_override(workspace=workspace):
                 workspace.status_text_set(None)
+
+
+def _at_once(plan: Plan, context: bpy.types.Context, made: Motion | list[Motion]) -> Steps[str]:
+    return plan.apply(context, made)
+    yield
 
 
 def _leave() -> None:
@@ -318,4 +409,4 @@ def still_there(collection: bpy.types.bpy_prop_collection, uid: int, otherwise: 
     for block in collection:
         if block.session_uid == uid:
             return block
-    raise TalkingEyesError(f"{otherwise} while the motion was made.", UNCHANGED)
+    raise TalkingEyesError(rpt_("{otherwise} while the motion was made.", otherwise=otherwise), rpt_(UNCHANGED))

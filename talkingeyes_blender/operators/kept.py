@@ -39,6 +39,8 @@ def begin(context: bpy.types.Context, plan: Plan) -> Kept | None:
 
 def describe(plan: Plan) -> dict[str, Any]:
     """Say by names what a plan is for: uids mean nothing to another Blender."""
+    from ..rig.take_records import weights_in
+
     task = plan.task
     scene = _by_uid(bpy.data.scenes, getattr(plan, "scene_uid", None)) or bpy.context.scene
     head = _by_uid(bpy.data.objects, getattr(plan, "head_uid", None))
@@ -53,9 +55,14 @@ def describe(plan: Plan) -> dict[str, Any]:
         "start": task.start,
         "duration": task.duration,
         "settings": dict(task.settings),
+        "weights": weights_in(task.bundle),
         "seconds": None,
     }
-    heard = _heard(scene, facts["strip"], task)
+    told = getattr(plan, "told", None)
+    if told is not None:
+        facts["strip"] = told["spoken"][0]["strip"]
+        facts["dialogue"] = {"told": told, "apart": plan.apart, "start_frame": plan.start_frame}
+    heard = _heard(scene, facts["strip"], task) if told is None else None
     if heard is not None:
         facts["strip"], facts["seconds"] = heard
     take = getattr(plan, "take_id", None)

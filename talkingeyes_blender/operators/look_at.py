@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 
@@ -30,7 +31,7 @@ class AddLookAt(jobs.Explained, bpy.types.Operator):
 
         reason = subject.why_no_head(context)
         if reason is None and target_constraint(subject.head_of(context)) is not None:
-            return "The head has a target already; choose another one in its field."
+            return rpt_("The head has a target already; choose another one in its field.")
         return reason
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
@@ -46,12 +47,14 @@ class AddLookAt(jobs.Explained, bpy.types.Operator):
             rig = subject.head_of(context)
             chosen = bpy.data.objects.get(self.target) if self.target else None
             if self.target and chosen is None:
-                raise TalkingEyesError(f"There is no object '{self.target}'.", "Choose another one.")
+                raise TalkingEyesError(
+                    rpt_("There is no object '{target}'.", target=self.target), rpt_("Choose another one.")
+                )
             target = add_layer(context, rig, chosen, self.weight)
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"'{rig.name}' looks at '{target.name}'.")
+        self.report({"INFO"}, rpt_("'{head}' looks at '{target}'.", head=rig.name, target=target.name))
         return {"FINISHED"}
 
 
@@ -68,7 +71,7 @@ class RemoveLookAt(jobs.Explained, bpy.types.Operator):
 
         reason = subject.why_no_head(context)
         if reason is None and not has_layer(subject.head_of(context)):
-            return "The head looks at no target."
+            return rpt_("The head looks at no target.")
         return reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:

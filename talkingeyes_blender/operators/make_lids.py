@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 
@@ -29,7 +30,7 @@ class MakeLids(jobs.Explained, bpy.types.Operator):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"'{rig.name}' has the keys {', '.join(names)} now.")
+        self.report({"INFO"}, rpt_("'{name}' has the keys {keys} now.", name=rig.name, keys=", ".join(names)))
         return {"FINISHED"}
 
 

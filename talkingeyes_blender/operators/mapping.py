@@ -10,6 +10,7 @@ import bpy
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def chosen_object(context: bpy.types.Context) -> bpy.types.Object:
     """The chosen or selected mesh or armature, whether or not it is a head yet; TalkingEyesError if there is none."""
     obj = context.scene.talkingeyes.rig or context.view_layer.objects.active
     if obj is None or obj.type not in ("MESH", "ARMATURE"):
-        raise TalkingEyesError("No head is chosen.", "Choose its armature or mesh.")
+        raise TalkingEyesError(rpt_("No head is chosen."), rpt_("Choose its armature or mesh."))
     return obj
 
 
@@ -37,6 +38,13 @@ def why_none(context: bpy.types.Context) -> str | None:
     except TalkingEyesError as error:
         return error.message
     return None
+
+
+def is_meant(context: bpy.types.Context) -> bool:
+    """Whether what is chosen or selected may be a rig: a cube that happens to be selected was not meant."""
+    obj = chosen_object(context)
+    chosen = obj == context.scene.talkingeyes.rig or obj.type == "ARMATURE"
+    return chosen or obj.data.shape_keys is not None or obj.find_armature() is not None
 
 
 def table_of(context: bpy.types.Context) -> Table:
@@ -103,7 +111,9 @@ class SaveMapping(_OnMapping, bpy.types.Operator, ExportHelper):
     def execute(self, context: bpy.types.Context) -> set[str]:
         from ..rig.mapping_file import save_mapping
 
-        return self.guarded(context, lambda obj: f"{save_mapping(obj, self.filepath)} parts were saved.")
+        return self.guarded(
+            context, lambda obj: rpt_("{count} parts were saved.", count=save_mapping(obj, self.filepath))
+        )
 
 
 class LoadMapping(_OnMapping, bpy.types.Operator, ImportHelper):
@@ -120,8 +130,10 @@ class LoadMapping(_OnMapping, bpy.types.Operator, ImportHelper):
 
         def load(obj: bpy.types.Object) -> str:
             lost = apply_mapping(obj, read_mapping(self.filepath))
-            some = ", ".join(lost[:4]) + (f" and {len(lost) - 4} more" if len(lost) > 4 else "")
-            return "The mapping was loaded." + (f" This rig has no {some}; those were left out." if lost else "")
+            some = ", ".join(lost[:4]) + (rpt_(" and {count} more", count=len(lost) - 4) if len(lost) > 4 else "")
+            return rpt_("The mapping was loaded.") + (
+                rpt_(" This rig has no {some}; those were left out.", some=some) if lost else ""
+            )
 
         return self.guarded(context, load)
 
@@ -139,7 +151,7 @@ class ResetMapping(_OnMapping, bpy.types.Operator):
 
         def reset(obj: bpy.types.Object) -> str:
             store_map(holder(obj), RigMap())
-            return "Bones and shape keys are told by their names again."
+            return rpt_("Bones and shape keys are told by their names again.")
 
         return self.guarded(context, reset)
 
@@ -203,7 +215,10 @@ class TestPart(jobs.Explained, bpy.types.Operator):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"'{self.part}' moves {count:,} vertices by up to {most:.4g}.")
+        self.report(
+            {"INFO"},
+            rpt_("'{part}' moves {count:,} vertices by up to {most:.4g}.", part=self.part, count=count, most=most),
+        )
         return {"FINISHED"}
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import TalkingEyesError
 from ..motion import Motion
+from ..translation import rpt_
 
 if TYPE_CHECKING:
     from ..rig.takes import Take
@@ -37,5 +38,7 @@ def recall(take: Take) -> Motion:
     action = bpy.data.actions.get(take.name)
     kept = action.get(MOTION_PROPERTY) if action is not None else None
     if not isinstance(kept, bytes):
-        raise TalkingEyesError(f"The take '{take.name}' does not hold its motion.", "Generate it again.")
+        raise TalkingEyesError(
+            rpt_("The take '{name}' does not hold its motion.", name=take.name), rpt_("Generate it again.")
+        )
     return Motion.load(io.BytesIO(kept))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from .. import preferences
+from ..translation import rpt_
 
 
 class OpenPreferences(bpy.types.Operator):
@@ -16,7 +17,7 @@ class OpenPreferences(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         if bpy.app.background:
-            self.report({"ERROR"}, "Preferences need a window.")
+            self.report({"ERROR"}, rpt_("Preferences need a window."))
             return {"CANCELLED"}
         return bpy.ops.preferences.addon_show(module=preferences.TalkingEyesPreferences.bl_idname)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 
@@ -31,7 +32,7 @@ class OverrideKeys(jobs.Explained, bpy.types.Operator):
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         reason = subject.why_no_head(context)
         if reason is None and not cls.needed(context):
-            return why_linked(context) or "The head's shape keys are not linked."
+            return why_linked(context) or rpt_("The head's shape keys are not linked.")
         return reason
 
     @classmethod
@@ -49,7 +50,7 @@ class OverrideKeys(jobs.Explained, bpy.types.Operator):
         except TalkingEyesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"The shape keys of {', '.join(names)} can be animated now.")
+        self.report({"INFO"}, rpt_("The shape keys of {names} can be animated now.", names=", ".join(names)))
         return {"FINISHED"}
 
 

@@ -9,6 +9,7 @@ import bpy
 
 from .. import characters, preferences
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs
 
 
@@ -58,7 +59,7 @@ class SavePreset(jobs.Explained, bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         settings.preset = self.name.strip()
-        self.report({"INFO"}, f"The character '{settings.preset}' was saved.")
+        self.report({"INFO"}, rpt_("The character '{preset}' was saved.", preset=settings.preset))
         return {"FINISHED"}
 
 
@@ -75,7 +76,11 @@ class RemovePreset(jobs.Explained, bpy.types.Operator):
         shown = context.scene.talkingeyes.preset
         if shown in characters.own_names(folder()):
             return None
-        return f"'{shown}' comes with the add-on." if shown in characters.BUILT_IN else "No own character is shown."
+        return (
+            rpt_("'{shown}' comes with the add-on.", shown=shown)
+            if shown in characters.BUILT_IN
+            else rpt_("No own character is shown.")
+        )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = context.scene.talkingeyes
@@ -102,7 +107,13 @@ def _checked(settings: bpy.types.PropertyGroup, preset: str, key: str, value: ob
         good = number and property_.hard_min <= value <= property_.hard_max
     if not good:
         raise TalkingEyesError(
-            f"The preset '{preset}' says {value!r} for '{property_.name}', which that cannot be.", "Save it again."
+            rpt_(
+                "The preset '{preset}' says {value!r} for '{name}', which that cannot be.",
+                preset=preset,
+                value=value,
+                name=property_.name,
+            ),
+            rpt_("Save it again."),
         )
     return value
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..errors import TalkingEyesError
-from . import jobs, kept, subject
+from ..translation import rpt_
+from . import dialogue_takes, jobs, kept, subject, writing
 
 if TYPE_CHECKING:
     from ..rig.head_rig import HeadRig
@@ -20,13 +21,13 @@ PARTS = ("face", "head", "gaze", "blinks")
 def words(lost: Kept) -> str:
     """One sentence on what there is to recover."""
     record = lost.record
-    of = f" of '{record['strip']}'" if record.get("strip") else ""
-    on = f" for '{record['head']}'" if record.get("head") else ""
-    return f"A motion{of}{on} is kept that is in no file (seed {record.get('seed')})."
+    of = rpt_(" of '{strip}'", strip=record["strip"]) if record.get("strip") else ""
+    on = rpt_(" for '{head}'", head=record["head"]) if record.get("head") else ""
+    return rpt_("A motion{of}{on} is kept that is in no file (seed {seed}).", of=of, on=on, seed=record.get("seed"))
 
 
 def why_none() -> str | None:
-    return "No motion was lost." if kept.lost() is None else None
+    return rpt_("No motion was lost.") if kept.lost() is None else None
 
 
 class Recover(jobs.Explained, bpy.types.Operator):
@@ -51,7 +52,7 @@ class Recover(jobs.Explained, bpy.types.Operator):
         except TalkingEyesError as error:
             lost.discard()  # of no use to anybody
             kept.look_again()
-            return self._refuse(f"The kept motion is damaged, and was removed: {error}")
+            return self._refuse(rpt_("The kept motion is damaged, and was removed: {error}", error=error))
         try:
             said = write(context, lost, motions)
         except TalkingEyesError as error:
@@ -85,34 +86,74 @@ class DiscardMotion(jobs.Explained, bpy.types.Operator):
 
 def write(context: bpy.types.Context, lost: Kept, motions: list) -> str:
     """Write motions as takes; raise TalkingEyesError, and change nothing, if there is no head for them."""
-    from ..rig.channels import Parts, Strengths
-    from ..rig.curves import frames_per_second
-    from .generate import write_takes
+    from ..rig.steps import finish
 
     record, scene = lost.record, context.scene
     scene = bpy.data.scenes.get(record.get("scene", ""), scene)
     rig = _rig(context, scene, record.get("head", ""))
     strengths = record.get("strengths") or dict.fromkeys(PARTS, 1.0)
-    strip, seconds = record.get("strip", ""), record.get("seconds")
-    begins = _strip_start(scene, record)
-    seconds = begins if begins is not None else seconds
-    start = scene.frame_start if seconds is None else seconds * frames_per_second(scene)
-    written = write_takes(
-        scene,
-        rig,
-        motions,
-        start_frame=start,
-        parts=Parts(**{part: part in strengths for part in PARTS}),
-        strengths=Strengths(**{part: value for part, value in strengths.items() if part in PARTS}),
-        settings={
-            "strip": strip, "start": record.get("start", 0.0), "duration": record.get("duration"),
-            **record.get("settings", {}),
-        },
-    )  # fmt: skip
-    where = f" at frame {start:.0f}" if begins is None else ""
-    return " ".join(
-        (f"{motions[0].duration:.1f} s of motion were recovered on '{rig.name}'{where}.", *written.warnings)
+    found, pieces = (
+        _of_dialogue(scene, rig, record, motions) if "dialogue" in record else _of_strip(scene, record, motions)
     )
+    made = finish(
+        writing.write_all(
+            scene,
+            rig,
+            pieces,
+            {part: value for part, value in strengths.items() if part in PARTS},
+            keep_previous=scene.talkingeyes.keep_takes,
+            weights=record.get("weights"),
+        )
+    )
+    writing.done(scene, motions[0].seed)
+    where = "" if found else rpt_(" at frame {start_frame:.0f}", start_frame=pieces[0].start_frame)
+    return " ".join(
+        (
+            rpt_(
+                "{duration:.1f} s of motion were recovered on '{name}'{where}.",
+                duration=motions[0].duration,
+                name=rig.name,
+                where=where,
+            ),
+            *made[-1].warnings,
+        )
+    )
+
+
+def _of_strip(scene: bpy.types.Scene, record: dict, motions: list) -> tuple[bool, list[writing.Piece]]:
+    """Whether the strip is there, and the takes of it, the one that shall play last."""
+    from ..rig.curves import frames_per_second
+
+    begins = _strip_start(scene, record)
+    seconds = begins if begins is not None else record.get("seconds")
+    start = scene.frame_start if seconds is None else seconds * frames_per_second(scene)
+    told = {"strip": record.get("strip", ""), "start": record.get("start", 0.0), "duration": record.get("duration")}
+    told |= record.get("settings", {})
+    # Of several takes the first shall play.
+    return begins is not None, [writing.Piece(motion, start, told) for motion in reversed(motions)]
+
+
+def _of_dialogue(scene: bpy.types.Scene, rig: HeadRig, record: dict, motions: list) -> tuple[bool, list[writing.Piece]]:
+    """Whether the strips are there as they were, and the takes of them."""
+    from ..rig import spoken
+    from ..rig.curves import frames_per_second
+    from ..rig.strip_times import placement
+
+    dialogue, rate = record["dialogue"], frames_per_second(scene)
+    told = {**dialogue["told"], "frame_rate": rate}
+    start, found = dialogue["start_frame"] * rate / dialogue["told"]["frame_rate"], False
+    try:
+        strips = spoken.of_names(scene, [each["strip"] for each in told["spoken"]])
+        begins = placement(scene, strips[0]).start - told["spoken"][0]["at"]
+        found = dialogue_takes.alike(spoken.record(scene, strips, begins), told)
+    except TalkingEyesError:
+        pass  # one is gone, or sounds no more
+    if found:
+        start = begins * rate
+    settings = record.get("settings", {})
+    seconds = record.get("duration")
+    made = dialogue_takes.pieces(motions[0], start, told, dialogue["apart"], seconds, rig.name, settings)
+    return found, made
 
 
 def _rig(context: bpy.types.Context, scene: bpy.types.Scene, name: str) -> HeadRig:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 if TYPE_CHECKING:
@@ -77,9 +78,13 @@ def reduce_new(
 
 def told(done: Reduction) -> str:
     """A sentence about a ``Reduction``."""
-    return (
-        f"{done.before:,} keys became {done.after:,}; rotations are off by at most {done.degrees:.2f} degrees, "
-        f"a shape key's skin by {done.millimetres:.2f} mm."
+    return rpt_(
+        "{before:,} keys became {after:,}; rotations are off by at most {degrees:.2f} degrees,"
+        " a shape key's skin by {millimetres:.2f} mm.",
+        before=done.before,
+        after=done.after,
+        degrees=done.degrees,
+        millimetres=done.millimetres,
     )
 
 

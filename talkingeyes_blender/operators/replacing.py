@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import memory
 from .resample import for_rig, refuse_locked, take_still_there
 
@@ -41,8 +42,11 @@ def locked_take(scene: bpy.types.Scene, rig: HeadRig, heard: StripTiming) -> Tak
         same = (made.get("start"), made.get("duration")) == (heard.offset, heard.duration)
         if not same or abs(take.start - start) > 1e-3:
             raise TalkingEyesError(
-                f"The take '{take.name}' has locked parts, and was made from another sound, or lies elsewhere.",
-                "Unlock them, or switch Keep Earlier Takes on.",
+                rpt_(
+                    "The take '{name}' has locked parts, and was made from another sound, or lies elsewhere.",
+                    name=take.name,
+                ),
+                rpt_("Unlock them, or switch Keep Earlier Takes on."),
             )
         return take
     return None
@@ -53,8 +57,8 @@ def parts_to_make(take: Take, chosen: Collection[str]) -> tuple[str, ...]:
     parts = tuple(part for part in chosen if part not in take.locked)
     if not parts:
         raise TalkingEyesError(
-            "All parts that are switched on are locked in the take that would be replaced.",
-            "Unlock one, or switch Keep Earlier Takes on.",
+            rpt_("All parts that are switched on are locked in the take that would be replaced."),
+            rpt_("Unlock one, or switch Keep Earlier Takes on."),
         )
     return parts
 

@@ -4,25 +4,33 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import bpy
 
 from .. import preferences
 from ..errors import TalkingEyesError
+from ..translation import n_, rpt_
 from . import asking, jobs, memory, reduce_keys, subject
 from .frame_range import take_range
 
 if TYPE_CHECKING:
     from ..motion import Motion
     from ..rig.head_rig import HeadRig
+    from ..rig.steps import Steps
     from ..rig.takes import Take
     from ..worker.client import Task
 
 CHOICES = {"GAZE": ("gaze",), "HEAD_GAZE": ("head", "gaze"), "BLINKS": ("blinks",)}
 """Parts by the setting ``resample_parts``. New turns of the head ask for new gaze, which makes up for them."""
 
-NAMES = {"face": "face", "head": "head", "gaze": "gaze", "blinks": "blinks"}
+NAMES = {"face": n_("Face"), "head": n_("Head"), "gaze": n_("Gaze"), "blinks": n_("Blinks")}
+
+
+def named(parts: Iterable[str]) -> str:
+    """The parts' names, as a list for a sentence."""
+    return ", ".join(rpt_(NAMES[part]) for part in parts)
 
 
 class ResampleOperator(asking.AsksAboutEdits, jobs.JobOperator):
@@ -73,7 +81,10 @@ class ResampleOperator(asking.AsksAboutEdits, jobs.JobOperator):
         refuse_locked(take, parts)
         made = take.settings
         if not {"strip", "start", "duration"} <= set(made):
-            raise TalkingEyesError(f"The take '{take.name}' does not say what it was made from.", "Generate it again.")
+            raise TalkingEyesError(
+                rpt_("The take '{name}' does not say what it was made from.", name=take.name),
+                rpt_("Generate it again."),
+            )
         heard = heard_again(scene, made)
         seed = settings.gaze_seed
         if settings.next_gaze_seed:
@@ -120,7 +131,7 @@ class LockPart(jobs.Explained, bpy.types.Operator):
     part: bpy.props.EnumProperty(
         name="Part",
         description="What is locked or unlocked",
-        items=[(part, name.capitalize(), "") for part, name in NAMES.items()],
+        items=[(part, name, "") for part, name in NAMES.items()],
         default="gaze",
         options={"SKIP_SAVE"},
     )
@@ -156,30 +167,45 @@ class ResamplePlan:
     keep_edited: bool = True
 
     def apply(self, context: bpy.types.Context, motion: Motion) -> str:
-        from ..rig.find import find_rig
-        from ..rig.rewrite import paths_of, rewrite_parts
+        from ..rig.steps import finish
 
-        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, "The scene was deleted")
-        rig = find_rig(jobs.still_there(bpy.data.objects, self.head_uid, "The head was deleted"))
+        return finish(self.steps(context, motion))
+
+    def steps(self, context: bpy.types.Context, motion: Motion) -> Steps[str]:
+        """``apply`` in steps."""
+        from ..rig.find import find_rig
+        from ..rig.rewrite import paths_of, rewrite_parts_in_steps
+
+        scene = jobs.still_there(bpy.data.scenes, self.scene_uid, rpt_("The scene was deleted"))
+        rig = find_rig(jobs.still_there(bpy.data.objects, self.head_uid, rpt_("The head was deleted")))
         take = take_still_there(rig, self.take_id)
         parts, frames, seed = self.task.parts, self.task.frames, self.task.seed
         refuse_locked(take, parts)
         changes = {"gaze_seed": seed} if "gaze" in parts and frames is None else {}
         story = {"parts": list(parts), "frames": frames and list(frames), "seed": seed}
         before, made = take, for_rig(rig, motion, parts)
-        take = rewrite_parts(rig, take, made, parts, frames, keep_edited=self.keep_edited, story=story, **changes)
+        yield
+        take = yield from rewrite_parts_in_steps(
+            rig, take, made, parts, frames, keep_edited=self.keep_edited, story=story, **changes
+        )
         memory.remember(take, motion)
         if frames is None:
             reduce_keys.reduce_new(scene, rig, take, set.union(*paths_of(rig, parts)))
         scene.talkingeyes.gaze_seed = seed
-        what = " and ".join(NAMES[part] for part in parts)
+        what = named(parts)
         where = ""
         if frames is not None:
             low, high = (take.start + take.step * frame for frame in (frames[0], frames[1] - 1))
-            where = f" from frame {low:.0f} to {high:.0f}"
-        was = "were" if len(parts) > 1 or parts == ("blinks",) else "was"
-        kept = f" '{before.name}' may have been edited by hand; it was kept, muted." if take.id != before.id else ""
-        return f"The {what} of '{rig.name}' {was} sampled{where} with seed {seed}.{kept}"
+            where = rpt_(" from frame {low:.0f} to {high:.0f}", low=low, high=high)
+        kept = (
+            rpt_(" '{name}' may have been edited by hand; it was kept, muted.", name=before.name)
+            if take.id != before.id
+            else ""
+        )
+        said = rpt_(
+            "Made anew on '{name}'{where} with seed {seed}: {parts}.", name=rig.name, where=where, seed=seed, parts=what
+        )
+        return said + kept
 
 
 def take_still_there(rig: HeadRig, identity: str) -> Take:
@@ -189,17 +215,15 @@ def take_still_there(rig: HeadRig, identity: str) -> Take:
     for take in takes(rig):
         if take.id == identity:
             return take
-    raise TalkingEyesError("The take was removed while the motion was made.", jobs.UNCHANGED)
+    raise TalkingEyesError(rpt_("The take was removed while the motion was made."), rpt_(jobs.UNCHANGED))
 
 
 def refuse_locked(take: Take, parts: tuple[str, ...]) -> None:
     """Raise TalkingEyesError if one of the parts is locked."""
-    locked = [NAMES[part] for part in parts if part in take.locked]
+    locked = [part for part in parts if part in take.locked]
     if locked:
-        what = " and ".join(locked)
         raise TalkingEyesError(
-            f"The {what} of this take {'are' if len(locked) > 1 or what == 'blinks' else 'is'} locked.",
-            "Unlock what shall be made anew.",
+            rpt_("Locked in this take: {parts}.", parts=named(locked)), rpt_("Unlock what shall be made anew.")
         )
 
 

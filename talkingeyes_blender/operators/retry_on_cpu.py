@@ -7,6 +7,7 @@ import dataclasses
 
 import bpy
 
+from ..translation import rpt_
 from . import jobs
 
 
@@ -19,7 +20,7 @@ class RetryOnCPU(jobs.JobOperator, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         return super().disabled_reason(context) or (
-            None if jobs.to_retry() is not None else "No job ran out of graphics memory."
+            None if jobs.to_retry() is not None else rpt_("No job ran out of graphics memory.")
         )
 
     def plan(self, context: bpy.types.Context) -> jobs.Plan:

@@ -7,6 +7,7 @@ import bpy
 from bpy_extras.io_utils import ImportHelper
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 from . import jobs, subject
 
 
@@ -21,7 +22,7 @@ class RigMesh(jobs.Explained, bpy.types.Operator, ImportHelper):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return None if subject.bare_mesh(context) is not None else "No mesh without an armature is selected."
+        return None if subject.bare_mesh(context) is not None else rpt_("No mesh without an armature is selected.")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         from ..head.reading import read_head
@@ -34,7 +35,9 @@ class RigMesh(jobs.Explained, bpy.types.Operator, ImportHelper):
             return {"CANCELLED"}
         context.scene.talkingeyes.rig = rig.mesh
         warnings = rig.report.warnings
-        self.report({"WARNING" if warnings else "INFO"}, " ".join((f"'{rig.name}' is the head now.", *warnings)))
+        self.report(
+            {"WARNING" if warnings else "INFO"}, " ".join((rpt_("'{name}' is the head now.", name=rig.name), *warnings))
+        )
         return {"FINISHED"}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..errors import TalkingEyesError
+from ..translation import rpt_
 
 if TYPE_CHECKING:
     from ..rig.strip_times import Placement
@@ -52,10 +53,16 @@ def find(scene: bpy.types.Scene, name: str, task: Task) -> tuple[bpy.types.Strip
         return chosen[0]
     if chosen:
         raise TalkingEyesError(
-            f"The strip '{name}' was renamed while the motion was made, and {len(chosen)} strips play the same.",
-            "Generate again.",
+            rpt_(
+                "The strip '{name}' was renamed while the motion was made, and {count} strips play the same.",
+                name=name,
+                count=len(chosen),
+            ),
+            rpt_("Generate again."),
         )
     if named:
-        raise TalkingEyesError(f"The strip '{name}' was changed while the motion was made.", "Generate again.")
+        raise TalkingEyesError(
+            rpt_("The strip '{name}' was changed while the motion was made.", name=name), rpt_("Generate again.")
+        )
     find_sound(scene, name)  # which raises, and says which strips there are
     raise AssertionError("unreachable")

@@ -13,6 +13,7 @@ import bpy
 
 from .. import preferences
 from ..errors import Cancelled, TalkingEyesError
+from ..translation import rpt_
 from . import jobs
 
 if TYPE_CHECKING:
@@ -48,9 +49,11 @@ def _settle() -> None:
 
 def _story(setup: Setup) -> jobs.Note:
     if setup.state == "done":
-        return jobs.Note("CHECKMARK", f"The generators are set up, with PyTorch for {setup.build.name}.")
+        return jobs.Note(
+            "CHECKMARK", rpt_("The generators are set up, with PyTorch for {name}.", name=setup.build.name)
+        )
     if setup.state == "cancelled":
-        return jobs.Note("CANCEL", "The set-up was cancelled; set up again to go on.")
+        return jobs.Note("CANCEL", rpt_("The set-up was cancelled; set up again to go on."))
     return jobs.Note("ERROR", str(setup.error), "talkingeyes.open_preferences")
 
 
@@ -88,12 +91,18 @@ def describe(context: bpy.types.Context) -> str:
     """One sentence on what is there."""
     there = status()
     if preferences.read(context).python:
-        return "The Python that you chose runs the generators."
+        return rpt_("The Python that you chose runs the generators.")
     return {
-        "ready": f"The generators run on PyTorch {there.torch} for {there.build}, in an environment of their own.",
-        "broken": "The generators' environment has lost its Python, as it does when Blender is updated. Set up again.",
-        "unfinished": "The set-up is not finished. Set up again to go on.",
-    }.get(there.state, "The generators need PyTorch, once. Set Up installs it in a folder of its own.")
+        "ready": rpt_(
+            "The generators run on PyTorch {torch} for {build}, in an environment of their own.",
+            torch=there.torch,
+            build=there.build,
+        ),
+        "broken": rpt_(
+            "The generators' environment has lost its Python, as it does when Blender is updated. Set up again."
+        ),
+        "unfinished": rpt_("The set-up is not finished. Set up again to go on."),
+    }.get(there.state, rpt_("The generators need PyTorch, once. Set Up installs it in a folder of its own."))
 
 
 def build(context: bpy.types.Context) -> Build:
@@ -116,9 +125,11 @@ class SetUp(jobs.Explained, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if running() is not None:
-            return "A set-up is running."
+            return rpt_("A set-up is running.")
         if not preferences.read(context).wheels and not bpy.app.online_access:
-            return "Blender's online access is off. Allow it in the preferences (System), or choose a folder of wheels."
+            return rpt_(
+                "Blender's online access is off. Allow it in the preferences (System), or choose a Package Folder."
+            )
         return jobs.why_busy()
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
@@ -133,16 +144,19 @@ class SetUp(jobs.Explained, bpy.types.Operator):
     def draw(self, context: bpy.types.Context) -> None:
         chosen, wheels = self._build, preferences.read(context).wheels
         column = self.layout.column(align=True)
-        source = f"About {_size(chosen.download_megabytes)} are downloaded from pytorch.org and pypi.org."
+        source = rpt_(
+            "About {size} are downloaded from pytorch.org and pypi.org.", size=_size(chosen.download_megabytes)
+        )
         for text in (
-            f"PyTorch for {chosen.name} is installed, in a folder of its own.",
-            f"The packages come from {wheels}." if wheels else source,
-            f"It takes about {_size(chosen.disk_megabytes)} on the disk, and some minutes.",
-            "Blender stays usable. Cancelled, it goes on when you set up again.",
+            rpt_("PyTorch for {name} is installed, in a folder of its own.", name=chosen.name),
+            rpt_("The packages come from {wheels}.", wheels=wheels) if wheels else source,
+            rpt_("It takes about {size} on the disk, and some minutes.", size=_size(chosen.disk_megabytes)),
+            rpt_("Blender stays usable. You can cancel, and go on later."),
             chosen.note,
         ):
             _lines(column, text)
-        self.layout.prop(self, "anew")
+        if folder().exists():
+            self.layout.prop(self, "anew")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -183,7 +197,9 @@ class SetUp(jobs.Explained, bpy.types.Operator):
         chosen = preferences.read(context)
         wheels = Path(chosen.wheels) if chosen.wheels else None
         if wheels is not None and not wheels.is_dir():
-            raise TalkingEyesError(f"The folder of wheels {wheels} does not exist.", "Choose another, or none.")
+            raise TalkingEyesError(
+                rpt_("The package folder {wheels} does not exist.", wheels=wheels), rpt_("Choose another, or none.")
+            )
         log_path, cache = preferences.log_folder() / "setup.log", preferences.data_folder() / "downloads"
         _note, _unattended = jobs.Note(), False
         _running = self._setup = Setup(folder(), build(context), chosen.python, wheels, log_path, cache)
@@ -231,7 +247,7 @@ class CancelSetUp(jobs.Explained, bpy.types.Operator):
 
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return None if running() is not None else "No set-up is running."
+        return None if running() is not None else rpt_("No set-up is running.")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         _running.cancel()
@@ -247,8 +263,8 @@ class RemoveSetUp(jobs.Explained, bpy.types.Operator):
     @classmethod
     def disabled_reason(cls, context: bpy.types.Context) -> str | None:
         if running() is not None:
-            return "A set-up is running."
-        return jobs.why_busy() or (None if folder().exists() else "There is no environment.")
+            return rpt_("A set-up is running.")
+        return jobs.why_busy() or (None if folder().exists() else rpt_("There is no environment."))
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_confirm(self, event)
@@ -267,7 +283,7 @@ class RemoveSetUp(jobs.Explained, bpy.types.Operator):
             return {"CANCELLED"}
         shutil.rmtree(preferences.data_folder() / "downloads", ignore_errors=True)
         _note = jobs.Note()
-        self.report({"INFO"}, "The generators' environment was removed.")
+        self.report({"INFO"}, rpt_("The generators' environment was removed."))
         return {"FINISHED"}
 
 

@@ -6,32 +6,11 @@ from __future__ import annotations
 import bpy
 
 from ..errors import TalkingEyesError
-from . import jobs, subject
+from ..translation import rpt_
+from .of_take import OfTake
 
 
-class _OfTake(jobs.Explained):
-    """An operator on one take, by its id; without one, on the selected take."""
-
-    bl_options = {"REGISTER", "UNDO"}
-
-    take: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
-
-    @classmethod
-    def disabled_reason(cls, context: bpy.types.Context) -> str | None:
-        return jobs.why_busy() or subject.why_no_takes(context)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            rig = subject.head_of(context)
-            take = subject.take_named(rig, self.take) if self.take else subject.selected_take(context)
-            self.change(context, rig, take)
-        except TalkingEyesError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
-
-
-class RateTake(_OfTake, bpy.types.Operator):
+class RateTake(OfTake, bpy.types.Operator):
     """Give the take stars; the same number again takes one away"""
 
     bl_idname = "talkingeyes.rate_take"
@@ -46,7 +25,7 @@ class RateTake(_OfTake, bpy.types.Operator):
         rate(bpy.data.actions[take.name], stars)
 
 
-class RenameTake(_OfTake, bpy.types.Operator):
+class RenameTake(OfTake, bpy.types.Operator):
     """Name the take; its action and its strips follow"""
 
     bl_idname = "talkingeyes.rename_take"
@@ -58,11 +37,11 @@ class RenameTake(_OfTake, bpy.types.Operator):
         from ..rig.take_list import rename
 
         if not self.label.strip():
-            raise TalkingEyesError("The take needs a name.", "Type one.")
+            raise TalkingEyesError(rpt_("The take needs a name."), rpt_("Type one."))
         rename(bpy.data.actions[take.name], self.label)
 
 
-class MixTake(_OfTake, bpy.types.Operator):
+class MixTake(OfTake, bpy.types.Operator):
     """Let the take play together with the others at its time, or not any more; influence and fades mix them"""
 
     bl_idname = "talkingeyes.mix_take"
@@ -73,7 +52,9 @@ class MixTake(_OfTake, bpy.types.Operator):
         from ..rig.takes import takes
 
         if take.active and not playing_with(rig, take):
-            raise TalkingEyesError("No other take plays at the time of this one.", "Blend another one with it.")
+            raise TalkingEyesError(
+                rpt_("No other take plays at the time of this one."), rpt_("Blend another one with it.")
+            )
         play_along(rig, take, not take.active)
         if take.active:
             return

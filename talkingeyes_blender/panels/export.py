@@ -8,11 +8,12 @@ import bpy
 from ..operators import subject
 from ..operators.export import DATA_CLASSES, SCENE_CLASSES
 from .sidebar import Tab
-from .text import lines
+from .text import lines, looked_up_once
 
 
 class ExportPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_export"
+    bl_order = 100
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Export"
     bl_options = {"DEFAULT_CLOSED"}
@@ -21,6 +22,7 @@ class ExportPanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_head(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         reason = subject.why_no_take(context)
@@ -31,6 +33,9 @@ class ExportPanel(Tab, bpy.types.Panel):
             column.label(text=title)
             for operator in classes:
                 column.operator(operator.bl_idname)
+            if reason is None:
+                for why in dict.fromkeys(filter(None, (operator.disabled_reason(context) for operator in classes))):
+                    lines(column, context, why, "INFO")
 
 
 class ExportMenu(bpy.types.Menu):

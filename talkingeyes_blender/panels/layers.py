@@ -7,10 +7,12 @@ import bpy
 
 from ..operators import subject
 from .sidebar import Tab
+from .text import looked_up_once
 
 
 class AdjustPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_adjust"
+    bl_order = 30
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_options = {"DEFAULT_CLOSED"}
     bl_label = "Adjust Take"
@@ -19,6 +21,7 @@ class AdjustPanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_take(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout, strengths = self.layout, context.scene.talkingeyes.take
         layout.use_property_split, layout.use_property_decorate = True, False
@@ -30,11 +33,14 @@ class AdjustPanel(Tab, bpy.types.Panel):
             column.prop(strengths, name, slider=True)
         layout.operator("talkingeyes.reset_strengths", icon="LOOP_BACK")
         layout.operator("talkingeyes.reduce_keys", icon="IPO_BEZIER")
-        layout.prop(context.scene.talkingeyes, "reduce_keys")
+        row = layout.row()
+        row.use_property_split = False
+        row.prop(context.scene.talkingeyes, "reduce_keys")
 
 
 class LookAtPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_look_at"
+    bl_order = 40
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_options = {"DEFAULT_CLOSED"}
     bl_label = "Look At"
@@ -43,6 +49,7 @@ class LookAtPanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_head(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         from ..rig import gaze_layer
 
@@ -55,7 +62,7 @@ class LookAtPanel(Tab, bpy.types.Panel):
             return
         row = layout.row(align=True)
         row.prop(there, "target", text="")
-        row.operator("talkingeyes.remove_look_at", text="", icon="X")
+        row.operator("talkingeyes.remove_look_at", text="", icon="TRASH")
         layout.use_property_split = True
         for first, last, title in ((0, 3, ""), (3, 8, "Offsets in Degrees")):
             column = layout.column(align=True)

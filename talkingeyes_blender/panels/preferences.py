@@ -27,9 +27,9 @@ class TalkingEyesPreferences(bpy.types.AddonPreferences):
         subtype="DIR_PATH",
     )
     wheels: bpy.props.StringProperty(
-        name="Wheels",
-        description="For Set Up without a network: a folder that holds the wheels of torch, numpy, scipy, soundfile,"
-        " safetensors and what they need",
+        name="Package Folder",
+        description="For Set Up without a network: a folder with the packages (wheels) of torch, numpy, scipy,"
+        " soundfile, safetensors and what they need",
         subtype="DIR_PATH",
     )
     idle_minutes: bpy.props.FloatProperty(

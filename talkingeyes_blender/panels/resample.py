@@ -8,11 +8,12 @@ import bpy
 from ..operators import subject
 from ..operators.resample import NAMES, Resample
 from .sidebar import Tab
-from .text import lines
+from .text import lines, looked_up_once
 
 
 class ResamplePanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_resample"
+    bl_order = 20
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Resample"
     bl_options = {"DEFAULT_CLOSED"}
@@ -21,6 +22,7 @@ class ResamplePanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_take(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.talkingeyes
         take = subject.take_of(context)
@@ -46,7 +48,7 @@ class ResamplePanel(Tab, bpy.types.Panel):
             locked = part in take.locked
             each = row.operator(
                 "talkingeyes.lock_part",
-                text=name.capitalize(),
+                text=name,
                 icon="LOCKED" if locked else "UNLOCKED",
                 depress=locked,
             )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..operators import cast, mapping
-from .text import lines
+from .text import lines, ui_scale
 
 _ICONS = {
     "found": "CHECKMARK",
@@ -18,8 +18,13 @@ _ICONS = {
 }
 
 
+_WIDE = 420
+"""Pixels of a sidebar, at a scale of 1, from which on the names of shape keys stand beside what they are for."""
+
+
 class HeadsPanel(bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_heads"
+    bl_order = 0
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
@@ -42,6 +47,7 @@ class HeadsPanel(bpy.types.Panel):
 
 class RigMappingPanel(bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_rig_mapping"
+    bl_order = 90
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
@@ -51,7 +57,7 @@ class RigMappingPanel(bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return mapping.why_none(context) is None
+        return mapping.why_none(context) is None and mapping.is_meant(context)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -92,14 +98,18 @@ def _group(layout: bpy.types.UILayout, context: bpy.types.Context, table, group:
 
 def _line(column: bpy.types.UILayout, context: bpy.types.Context, table, line) -> None:
     state = context.scene.talkingeyes_mapping
-    split = column.split(factor=0.42, align=True)
-    left = split.row(align=True)
+    narrow = not line.is_bone and context.region is not None and context.region.width < _WIDE * ui_scale(context)
+    whole = column.row(align=True) if narrow else column.split(factor=0.47, align=True)
+    left = whole.row(align=True)
     left.active = line.state != "ignored"
     use = left.row(align=True)
     use.enabled = bool(line.name)
     use.prop(state, f"use_{line.part}", text="")
     left.label(text=line.label, icon=_ICONS[line.state])
-    right = split.row(align=True)
+    right = column.row(align=True) if narrow else whole.row(align=True)
+    if narrow:
+        right.label(text="", icon="BLANK1")
+        right.label(text="", icon="BLANK1")
     armature, mesh = bpy.data.objects.get(table.armature), bpy.data.objects.get(table.mesh)
     if line.is_bone and armature is not None:
         right.prop_search(state, f"name_{line.part}", armature.data, "bones", text="")

@@ -7,8 +7,9 @@ import bpy
 
 from ..operators import dialogue, subject
 from ..rig import compat
+from ..translation import rpt_
 from .sidebar import Tab
-from .text import lines
+from .text import lines, looked_up_once
 
 
 class StripPanel(bpy.types.Panel):
@@ -22,6 +23,7 @@ class StripPanel(bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return context.space_data.view_type != "PREVIEW"
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         reason = dialogue.why_no_active_strip(context)
@@ -54,6 +56,7 @@ class StripPanel(bpy.types.Panel):
 
 class DialoguePanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_dialogue"
+    bl_order = 70
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Dialogue"
     bl_options = {"DEFAULT_CLOSED"}
@@ -62,6 +65,7 @@ class DialoguePanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return dialogue.why_no_dialogue(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         from ..rig.follow import stale_takes
 
@@ -71,12 +75,12 @@ class DialoguePanel(Tab, bpy.types.Panel):
         for strip in strips[:6]:
             column.label(text=strip.name, icon="SOUND")
         if len(strips) > 6:
-            column.label(text=f"and {len(strips) - 6} more")
+            column.label(text=rpt_("and {count} more", count=len(strips) - 6))
         left_out = len(compat.sound_strips(context.scene)) - len(strips)
         if left_out:
-            lines(column, context, f"{left_out} not selected or muted.", "INFO")
+            lines(column, context, rpt_("{count} not selected or muted.", count=left_out), "INFO")
         _dialogue(layout.column(align=True), context)
-        if subject.why_no_head(context) is None and stale_takes(subject.head_of(context), context.scene):
+        if subject.why_no_head(context) is None and stale_takes(subject.head_of(context), context.scene, look=False):
             layout.operator("talkingeyes.follow_strip", icon="TRACKING").take = ""
 
 
@@ -93,12 +97,14 @@ def _heard(layout: bpy.types.UILayout, context: bpy.types.Context, strip: bpy.ty
         lines(column, context, error.message, "ERROR")
         return
     if heard.retiming:
-        column.label(text=f"{heard.duration:.1f} s, retimed: spoken as it sounds")
+        column.label(text=rpt_("{duration:.1f} s, retimed: spoken as it sounds", duration=heard.duration))
     else:
-        column.label(text=f"{heard.duration:.1f} s, from {heard.offset:.1f} s of the file")
+        column.label(
+            text=rpt_("{duration:.1f} s, from {offset:.1f} s of the file", duration=heard.duration, offset=heard.offset)
+        )
     muted = why_muted(scene, strip)
     if muted is not None:
-        lines(column, context, f"{muted} The head can speak it all the same.", "MUTE_IPO_ON")
+        lines(column, context, rpt_("{muted} The head can speak it all the same.", muted=muted), "MUTE_IPO_ON")
 
 
 def _dialogue(column: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -118,10 +124,10 @@ def _takes(layout: bpy.types.UILayout, context: bpy.types.Context, strip: bpy.ty
         return
     layout.label(text="Takes of This Strip")
     for take in takes:
-        old = stale(take, context.scene)
+        old = stale(take, context.scene, look=False)
         row = layout.row(align=True)
         icon = "RADIOBUT_ON" if take.active else "RADIOBUT_OFF"
-        text = f"{take.number}: seed {take.seed}"
+        text = rpt_("{number}: seed {seed}", number=take.number, seed=take.seed)
         row.operator("talkingeyes.choose_take", text=text, icon=icon, depress=take.active).take = take.id
         if old is not None:
             row.operator("talkingeyes.follow_strip", text="", icon="TRACKING").take = take.id

@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..operators import set_up
+from ..translation import rpt_
 from .text import lines
 
 
@@ -22,6 +23,8 @@ def draw_first_run(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
     else:
         lines(box, context, set_up.describe(context), "INFO")
     box.operator("talkingeyes.set_up", icon="IMPORT")
+    if set_up.note().mend:
+        box.operator(set_up.note().mend, icon="PREFERENCES")
     lines(box, context, set_up.SetUp.disabled_reason(context) or "", "ERROR")
 
 
@@ -47,4 +50,8 @@ def _progress(layout: bpy.types.UILayout) -> None:
     row.scale_y = 1.4
     row.progress(factor=setup.fraction, type="BAR", text=f"{setup.phase}  {100 * setup.fraction:.0f} %")
     row.operator("talkingeyes.cancel_set_up", text="", icon="X")
-    layout.label(text=setup.detail if left is None else f"about {max(1, round(left / 60))} min left   {setup.detail}")
+    layout.label(
+        text=setup.detail
+        if left is None
+        else rpt_("about {minutes} min left   {detail}", minutes=max(1, round(left / 60)), detail=setup.detail)
+    )

@@ -13,7 +13,7 @@ from ..operators.recover import words
 from .presets import draw_characters
 from .set_up import draw_first_run
 from .takes import CLASSES as TAKES
-from .text import lines
+from .text import lines, looked_up_once
 
 
 class Tab:
@@ -26,6 +26,7 @@ class SpeechPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_speech"
     bl_label = "TalkingEyes"
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         draw_first_run(layout, context)
@@ -41,6 +42,7 @@ class SpeechPanel(Tab, bpy.types.Panel):
 
 class PartsPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_parts"
+    bl_order = 50
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Parts"
 
@@ -58,6 +60,7 @@ class PartsPanel(Tab, bpy.types.Panel):
 
 class RigPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_rig"
+    bl_order = 80
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Found on the Head"
     bl_options = {"DEFAULT_CLOSED"}
@@ -66,6 +69,7 @@ class RigPanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_head(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         report = subject.head_of(context).report
         column = self.layout.column()
@@ -86,10 +90,12 @@ class RigPanel(Tab, bpy.types.Panel):
 
 class EyesPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_eyes"
+    bl_order = 60
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Gaze and Blinks"
     bl_options = {"DEFAULT_CLOSED"}
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.talkingeyes
         layout.use_property_split, layout.use_property_decorate = True, False
@@ -106,6 +112,7 @@ class EyesPanel(Tab, bpy.types.Panel):
 
 class WorkerPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_worker"
+    bl_order = 110
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Device"
     bl_options = {"DEFAULT_CLOSED"}
@@ -134,7 +141,7 @@ def _choose_head(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     reason = subject.why_no_head(context)
     if reason is not None:
         box = _warning(layout, context, reason)
-        if subject.bare_mesh(context) is not None:
+        if subject.bare_head(context) is not None:
             box.operator("talkingeyes.rig_mesh", icon="OUTLINER_OB_ARMATURE")
         box.operator("talkingeyes.add_standin", icon="ADD")
         box.operator("talkingeyes.build_flame", icon="FILEBROWSER")
@@ -150,13 +157,15 @@ def _actions(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box = _warning(layout, context, reason)
         if OverrideKeys.needed(context):
             box.operator("talkingeyes.override_keys", icon="LIBRARY_DATA_OVERRIDE")
+    layout.prop(settings, "preview")
     layout.prop(settings, "seed")
-    column = layout.column(align=True)
-    column.operator("talkingeyes.resample_gaze", icon="HIDE_OFF")
-    row = column.row(align=True)
-    row.prop(settings, "gaze_seed")
-    row.prop(settings, "next_gaze_seed", text="", icon="FORWARD")
-    layout.operator("talkingeyes.clear", icon="TRASH")
+    if subject.why_no_takes(context) is None:
+        column = layout.column(align=True)
+        column.operator("talkingeyes.resample_gaze", icon="HIDE_OFF")
+        row = column.row(align=True)
+        row.prop(settings, "gaze_seed")
+        row.prop(settings, "next_gaze_seed", text="", icon="FORWARD")
+        layout.operator("talkingeyes.clear", icon="TRASH")
     if subject.why_no_strip(context) is None and not fits(context.scene, subject.strip_of(context)):
         layout.operator("talkingeyes.fit_playback", icon="TIME")
 

@@ -7,7 +7,11 @@ import bpy
 
 from ..errors import TalkingEyesError
 from ..operators import subject
-from .text import lines
+from ..translation import rpt_
+from .text import lines, looked_up_once
+
+LOOK_PAUSE = 0.5
+"""Seconds between looks for edits by hand at two takes of the list."""
 
 
 class Tab:
@@ -40,6 +44,7 @@ class TakesList(bpy.types.UIList):
         return flags, places
 
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flags=0) -> None:
+        from ..rig.follow import stale
         from ..rig.hand_edits import seems_edited
         from ..rig.take_records import read_record
 
@@ -53,20 +58,24 @@ class TakesList(bpy.types.UIList):
         row.operator(
             "talkingeyes.choose_take", text="", icon="RADIOBUT_ON" if take.active else "RADIOBUT_OFF", emboss=False
         ).take = take.id
-        split = row.split(factor=0.55)
+        split = row.split(factor=0.5)
         split.prop(item, "talkingeyes_label", text="", emboss=False)
         right = split.row(align=True)
         right.active = take.active
-        right.label(text=f"{take.seed}" if take.gaze_seed == take.seed else f"{take.seed}, {take.gaze_seed}")
+        seeds = str(take.seed) if take.gaze_seed == take.seed else f"{take.seed}, {take.gaze_seed}"
+        right.label(text=rpt_("seed {seeds}", seeds=seeds), translate=False)
         if take.rating:
             right.label(text=str(take.rating), icon="SOLO_ON")
-        if seems_edited(rig, take):
+        if seems_edited(rig, take, LOOK_PAUSE):
             right.label(text="", icon="GREASEPENCIL")
+        if stale(take, context.scene, look=False) is not None:
+            row.operator("talkingeyes.follow_strip", text="", icon="ERROR", emboss=False).take = take.id
         row.operator("talkingeyes.remove_take", text="", icon="X", emboss=False).take = take.id
 
 
 class TakesPanel(Tab, bpy.types.Panel):
     bl_idname = "TALKINGEYES_PT_takes"
+    bl_order = 10
     bl_parent_id = "TALKINGEYES_PT_speech"
     bl_label = "Takes"
 
@@ -74,6 +83,7 @@ class TakesPanel(Tab, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return subject.why_no_head(context) is None
 
+    @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.talkingeyes_takes
         if subject.why_no_takes(context) is None:
@@ -87,6 +97,7 @@ class TakesPanel(Tab, bpy.types.Panel):
 
 def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     from ..rig.comparison import comparisons
+    from ..rig.follow import stale
     from ..rig.hand_edits import seems_edited
 
     settings = context.scene.talkingeyes_takes
@@ -101,17 +112,25 @@ def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column.scale_y = 0.8
     for text in described(take):
         lines(column, context, text, "NONE")
-    if seems_edited(rig, take):
-        lines(column, context, "Edited by hand: it is not overwritten or removed unasked.", "GREASEPENCIL")
-    column = layout.column(align=True)
+    if seems_edited(rig, take, LOOK_PAUSE):
+        lines(column, context, rpt_("Edited by hand: it is not overwritten or removed unasked."), "GREASEPENCIL")
+    old = stale(take, context.scene, look=False)
+    if old is not None:
+        lines(column, context, old, "ERROR")
+        layout.operator("talkingeyes.follow_strip", icon="TRACKING").take = take.id
+    header, body = layout.panel("talkingeyes_take_tools", default_closed=True)
+    header.label(text="Blend, Compare, Bake")
+    if body is None:
+        return
+    column = body.column(align=True)
     column.prop(settings, "influence", slider=True)
     row = column.row(align=True)
     row.active = settings.influence == 1.0
     row.prop(settings, "fade_in")
     row.prop(settings, "fade_out")
-    column = layout.column(align=True)
+    column = body.column(align=True)
     column.operator(
-        "talkingeyes.mix_take", text="Play along with the Others", icon="NLA", depress=take.active and _mixed(rig, take)
+        "talkingeyes.mix_take", text="Mix with the Other Takes", icon="NLA", depress=take.active and _mixed(rig, take)
     ).take = take.id
     row = column.row(align=True)
     row.operator("talkingeyes.compare_take", icon="MOD_MIRROR").take = take.id
@@ -122,11 +141,13 @@ def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def described(take) -> list[str]:
     """What a take was made with, in a line or two."""
-    gaze = "" if take.gaze_seed == take.seed else f", gaze {take.gaze_seed}"
+    gaze = "" if take.gaze_seed == take.seed else rpt_(", gaze {gaze_seed}", gaze_seed=take.gaze_seed)
     parts = [part for part in ("face", "head", "gaze", "blinks") if getattr(take.parts, part, False)]
-    said = [f"Seed {take.seed}{gaze}: {', '.join(parts)}."]
+    said = [rpt_("Seed {seed}{gaze}: {parts}.", seed=take.seed, gaze=gaze, parts=", ".join(parts))]
     if take.weights.get("name"):
-        said.append(f"Weights: {take.weights['name']} ({take.weights.get('version', '')[:6]})")
+        said.append(
+            rpt_("Weights: {name} ({version})", name=take.weights["name"], version=take.weights.get("version", "")[:6])
+        )
     return said
 
 

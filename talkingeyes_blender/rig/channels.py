@@ -17,6 +17,7 @@ from .frame import unit_of
 from .head_rig import HeadRig
 from .named_channels import named_values
 from .points import key_points, mesh_to_armature
+from .steps import Steps, finish
 
 BONE_PATHS = {"QUATERNION": ("rotation_quaternion", 4), "AXIS_ANGLE": ("rotation_axis_angle", 4)}
 _EULER_PATH = ("rotation_euler", 3)
@@ -88,28 +89,47 @@ def motion_channels(
     parts: Parts,
     strengths: Strengths,
     blink_expressions: np.ndarray | None = None,
+    halvings: int = _HALVINGS,
 ) -> Channels:
+    """``motion_channels_in_steps`` at once."""
+    return finish(motion_channels_in_steps(rig, motion, frames, parts, strengths, blink_expressions, halvings))
+
+
+def motion_channels_in_steps(
+    rig: HeadRig,
+    motion: Motion,
+    frames: np.ndarray,
+    parts: Parts,
+    strengths: Strengths,
+    blink_expressions: np.ndarray | None = None,
+    halvings: int = _HALVINGS,
+) -> Steps[Channels]:
     """Curves for ``motion``, whose expressions are in the rig's basis, at scene frames ``frames`` (T,).
 
     ``blink_expressions`` (E, 2) stands for the lid keys on a rig that has none: what shuts the left and right lids.
+    ``halvings``: how often the middle between two keys of a turn may be keyed too; 0 is for a rough look.
     """
     if rig.vocabulary:
-        return _named_channels(rig, motion, frames, parts, strengths)
+        return (yield from _named_channels(rig, motion, frames, parts, strengths, halvings))
     bones: list[Channel] = []
     keys: list[Channel] = []
     blink = np.clip(motion.blink.astype(np.float64) * strengths.blinks, 0, 1)
     if parts.face:
         jaw = motion.jaw.astype(np.float64) * strengths.face
-        bones += bone_channels(rig, "jaw", jaw, frames)
-        keys += _corrective_channels(rig, _JAW_COLUMN, jaw, frames)
+        bones += bone_channels(rig, "jaw", jaw, frames, halvings)
+        yield
+        keys += _corrective_channels(rig, _JAW_COLUMN, jaw, frames, halvings)
+        yield
     if parts.head:
         head = motion.head.astype(np.float64) * strengths.head
-        bones += bone_channels(rig, "neck", head, frames)
-        keys += _corrective_channels(rig, _NECK_COLUMN, head, frames)
+        bones += bone_channels(rig, "neck", head, frames, halvings)
+        keys += _corrective_channels(rig, _NECK_COLUMN, head, frames, halvings)
+        yield
     if parts.gaze:
-        gaze = gaze_channels(rig, motion.eyes.astype(np.float64) * strengths.gaze, frames)
+        gaze = gaze_channels(rig, motion.eyes.astype(np.float64) * strengths.gaze, frames, halvings)
         bones += gaze.bones
         keys += gaze.keys
+        yield
     lids = [key for key in rig.blink_keys if key is not None]
     expression = motion.expression.astype(np.float64) * (strengths.face if parts.face else 0.0)
     used = np.full(expression.shape[1], parts.face)
@@ -124,32 +144,35 @@ def motion_channels(
     return Channels(bones, keys)
 
 
-def gaze_channels(rig: HeadRig, eyes: np.ndarray, frames: np.ndarray) -> Channels:
+def gaze_channels(rig: HeadRig, eyes: np.ndarray, frames: np.ndarray, halvings: int = _HALVINGS) -> Channels:
     """Curves for the eyes alone, (T, 6) left then right; the lids follow through the rig's drivers."""
     bones, keys = [], []
     for side, joint in enumerate(("left_eye", "right_eye")):
         turn = eyes[:, 3 * side : 3 * side + 3]
-        bones += bone_channels(rig, joint, turn, frames)
-        keys += _corrective_channels(rig, _EYES_COLUMN + 9 * side, turn, frames)
+        bones += bone_channels(rig, joint, turn, frames, halvings)
+        keys += _corrective_channels(rig, _EYES_COLUMN + 9 * side, turn, frames, halvings)
     if rig.vocabulary:
         named, more = _key_channels(rig, look_values(eyes), frames)
         return Channels(bones, keys + named, more)
     return Channels(bones, keys)
 
 
-def _named_channels(rig: HeadRig, motion: Motion, frames: np.ndarray, parts: Parts, strengths: Strengths) -> Channels:
+def _named_channels(
+    rig: HeadRig, motion: Motion, frames: np.ndarray, parts: Parts, strengths: Strengths, halvings: int
+) -> Steps[Channels]:
     """Curves for a face of named keys; whatever is a bone turns."""
     jaw, values = named_values(rig, motion, parts, strengths)
+    yield
     bones: list[Channel] = []
     if parts.face:
-        bones += bone_channels(rig, "jaw", jaw, frames)
+        bones += bone_channels(rig, "jaw", jaw, frames, halvings)
     if parts.head:
-        bones += bone_channels(rig, "neck", motion.head.astype(np.float64) * strengths.head, frames)
+        bones += bone_channels(rig, "neck", motion.head.astype(np.float64) * strengths.head, frames, halvings)
     if parts.gaze:
         eyes = motion.eyes.astype(np.float64) * strengths.gaze
-        bones += bone_channels(rig, "left_eye", eyes[:, :3], frames) + bone_channels(
-            rig, "right_eye", eyes[:, 3:], frames
-        )
+        bones += bone_channels(rig, "left_eye", eyes[:, :3], frames, halvings)
+        bones += bone_channels(rig, "right_eye", eyes[:, 3:], frames, halvings)
+    yield
     return Channels(bones, *_key_channels(rig, values, frames))
 
 
@@ -190,7 +213,9 @@ def gaze_paths(rig: HeadRig) -> tuple[set[str], ...]:
     return (bones, keys.union(*named[:1]), *named[1:])
 
 
-def bone_channels(rig: HeadRig, joint: str, vectors: np.ndarray, frames: np.ndarray) -> list[Channel]:
+def bone_channels(
+    rig: HeadRig, joint: str, vectors: np.ndarray, frames: np.ndarray, halvings: int = _HALVINGS
+) -> list[Channel]:
     """Curves that turn a joint's bone by (T, 3) axis-angle vectors in FLAME's frame, in the bone's own rotation mode.
 
     A bone's rotation is relative to its rest pose: M^-1 (C R C^-1) M with its rest matrix M and the rig's frame C,
@@ -204,7 +229,7 @@ def bone_channels(rig: HeadRig, joint: str, vectors: np.ndarray, frames: np.ndar
     path, _ = rotation_path(bone)
     tolerance = _ASTRAY / _REACH[joint]
     frames, values = _with_keys_between(
-        bone.rotation_mode, np.asarray(frames, np.float64), vectors @ to_local.T, tolerance
+        bone.rotation_mode, np.asarray(frames, np.float64), vectors @ to_local.T, tolerance, halvings
     )
     return [Channel(bone_path(name, path), i, name, frames, column) for i, column in enumerate(values.T)]
 
@@ -243,14 +268,16 @@ def rotation_mode_decoder(bone: bpy.types.PoseBone, path: str) -> Callable[[np.n
     return lambda values: _decode(mode, values)
 
 
-def _corrective_channels(rig: HeadRig, column: int, vectors: np.ndarray, frames: np.ndarray) -> list[Channel]:
+def _corrective_channels(
+    rig: HeadRig, column: int, vectors: np.ndarray, frames: np.ndarray, halvings: int
+) -> list[Channel]:
     """Pose correctives of one joint, whose nine columns begin at ``column``: (R - I) row by row."""
     wanted = [(i, rig.pose_keys[column + i]) for i in range(9) if column + i in rig.pose_keys]
     if not wanted:
         return []
     frames = np.asarray(frames, np.float64)
-    sizes = _sizes(rig, wanted)
-    for _ in range(_HALVINGS):
+    sizes = _sizes(rig, wanted) if halvings else None  # which reads the keys' shapes
+    for _ in range(halvings):
         features = _features(vectors)
         middle = _middle(vectors)
         error = np.abs((features[1:] + features[:-1]) / 2 - _features(middle)) @ sizes
@@ -266,9 +293,13 @@ def _sizes(rig: HeadRig, wanted: list[tuple[int, str]]) -> np.ndarray:
     """(9,) how far each corrective of a joint moves skin at most, metres of the head a unit."""
     scale = abs(np.linalg.det(mesh_to_armature(rig.armature, rig.mesh)[:3, :3])) ** (1 / 3) / unit_of(rig)
     sizes = np.zeros(9)
+    bases: dict[str, np.ndarray] = {}
     for i, name in wanted:
         key = rig.shape_keys.key_blocks[name]
-        sizes[i] = scale * np.linalg.norm(key_points(key) - key_points(key.relative_key), axis=1).max()
+        basis = key.relative_key
+        if basis.name not in bases:
+            bases[basis.name] = key_points(basis)
+        sizes[i] = scale * np.linalg.norm(key_points(key) - bases[basis.name], axis=1).max()
     return sizes
 
 
@@ -292,7 +323,7 @@ def _inserted(
 
 
 def _with_keys_between(
-    mode: str, frames: np.ndarray, vectors: np.ndarray, tolerance: float
+    mode: str, frames: np.ndarray, vectors: np.ndarray, tolerance: float, halvings: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(frames (N,), values (N, 3 or 4)) of curves in rotation mode ``mode`` for vectors (T, 3).
 
@@ -300,7 +331,7 @@ def _with_keys_between(
     ``tolerance`` radians (a jump of the eyes in Euler angles, or from one axis to another in axis and angle), the
     turn's middle is keyed too, since a scene may show any moment between two keys.
     """
-    for _ in range(_HALVINGS):
+    for _ in range(halvings):
         values = _encode(mode, vectors)
         if len(values) < 2:
             break

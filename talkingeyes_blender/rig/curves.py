@@ -18,12 +18,12 @@ from ..errors import TalkingEyesError
 from ..motion import Motion
 from . import compat
 from .blinks import blink_expressions
-from .channels import Channel, Channels, Parts, Strengths, gaze_channels, gaze_paths, motion_channels
-from .hand_edits import edited, is_sealed, seal
+from .channels import Channel, Channels, Parts, Strengths, motion_channels_in_steps
+from .hand_edits import edited, seal
 from .head_rig import HeadRig
 from .linked import fault_of
 from .obstacles import dead_curves
-from .strength_layer import adjust_again
+from .steps import Steps, finish
 from .take_records import FORMAT
 from .takes import (
     TAKE_PROPERTY,
@@ -45,12 +45,13 @@ from .takes import (
     values_of,
 )
 
-__all__ = ["Parts", "Strengths", "Take", "choose_take", "clear", "current_take", "takes", "write_gaze", "write_take"]
+__all__ = ["Parts", "Strengths", "Take", "choose_take", "clear", "current_take", "takes", "write_take"]
 
 log = logging.getLogger(__name__)
 
 _LINEAR, _AUTO_CLAMPED = 1, 4
 _FEWER = 0.001
+_KEYS_A_STEP = 15_000
 
 
 def frames_per_second(scene: bpy.types.Scene) -> float:
@@ -58,7 +59,12 @@ def frames_per_second(scene: bpy.types.Scene) -> float:
     return scene.render.fps / scene.render.fps_base
 
 
-def write_take(
+def write_take(rig: HeadRig, motion: Motion, **how: Any) -> Take:
+    """``write_take_in_steps``, with its arguments, at once."""
+    return finish(write_take_in_steps(rig, motion, **how))
+
+
+def write_take_in_steps(
     rig: HeadRig,
     motion: Motion,
     *,
@@ -73,7 +79,7 @@ def write_take(
     keep_previous: bool = False,
     replace_edited: bool = False,
     weights: Mapping[str, str] | None = None,
-) -> Take:
+) -> Steps[Take]:
     """Write a motion to a rig as a new take and return it.
 
     The expressions must be in the rig's basis (``retarget.motion_for_rig``). The motion begins at scene frame
@@ -91,7 +97,7 @@ def write_take(
     step = per_second / motion.fps
     frames = start_frame + step * np.arange(motion.frames)
     shut = blink_expressions(rig) if parts.blinks and not rig.vocabulary and not any(rig.blink_keys) else None
-    channels = motion_channels(rig, motion, frames, parts, strengths, shut)
+    channels = yield from motion_channels_in_steps(rig, motion, frames, parts, strengths, shut)
     if not any(channels.lists):
         raise TalkingEyesError(
             f"Nothing of the motion can be written to '{rig.name}'.", "Switch on a part that this rig can move."
@@ -130,9 +136,10 @@ def write_take(
             undo(_remove_action, action.name)
             action[TAKE_PROPERTY] = text
         for owner, (action, slot), of_owner in zip(owners(rig), made, channels.lists, strict=False):
-            _write(compat.Curves(action, slot), of_owner)
+            yield from _write_in_steps(compat.Curves(action, slot), of_owner)
             if owner == rig.shape_keys:
                 _set_sliders(owner, record["sliders"], undo)
+        yield
         for action in {action for action, _ in made}:
             seal(action, [slot for written, slot in made if written == action])
         held = [(action, action.use_fake_user) for action in dict.fromkeys(previous)]
@@ -140,6 +147,7 @@ def write_take(
             # Keeps the actions of strips that make room until the new take is in its place.
             action.use_fake_user = True
             undo(setattr, action, "use_fake_user", dict(held)[action])
+        yield
         for owner, (action, slot) in zip(owners(rig), made, strict=True):
             undo(revert, owner, snapshot(owner))
             place(owner, action, slot, float(frames[0]), float(frames[-1]), keep_previous, keep)
@@ -154,70 +162,17 @@ def write_take(
     return dataclasses.replace(written, warnings=warnings)
 
 
-def write_gaze(
-    rig: HeadRig, eyes: np.ndarray, *, take: Take | None = None, seed: int | None = None, frame: float | None = None
-) -> Take:
-    """Replace the eyes of a take (the one that plays, at scene frame ``frame`` if given) by (frames, 6) ``eyes``.
-
-    Nothing but the eyes' curves changes; the lids follow through the rig. All or nothing, as ``write_take``.
-    """
-    refuse_tweak_mode(rig)
-    take = take or current_take(rig, frame)
-    if take is None:
-        raise TalkingEyesError(f"'{rig.name}' has no take whose gaze could be replaced.", "Generate one first.")
-    eyes = np.asarray(eyes, np.float64)
-    if eyes.shape != (take.frames, 6) or not np.isfinite(eyes).all():
-        raise TalkingEyesError(
-            f"The new gaze does not fit the take '{take.name}': its shape is {eyes.shape}, not {(take.frames, 6)}.",
-            "Generate the take again.",
-        )
-    mine = [next((c for c in clips(owner) if c.record["id"] == take.id), None) for owner in owners(rig)]
-    if any(clip is None for clip in mine):
-        raise TalkingEyesError(f"A strip of the take '{take.name}' is gone.", "Generate the take again.")
-    record = {**mine[0].record, "gaze_seed": mine[0].record["gaze_seed"] if seed is None else int(seed)}
-    record["parts"] = {**record["parts"], "gaze": True}
-    start = record["start"] + take.step * np.arange(take.frames)
-    channels = gaze_channels(rig, eyes * take.strengths.gaze, start)
-    record["sliders"] = _sliders(rig, channels.keys)
-    # The action is changed in a copy, which then takes its place: a failure leaves the original alone.
-    copies: dict[bpy.types.Action, bpy.types.Action] = {}
-    written: dict[bpy.types.Action, list[tuple]] = {}
-    with _undo_on_failure() as undo:
-        for clip, of_owner, paths in zip(mine, channels.lists, gaze_paths(rig), strict=False):
-            action, slot = clip.strip.action, compat.slot_of(clip.strip)
-            if action not in copies:
-                copies[action] = action.copy()
-                undo(_remove_action, copies[action].name)
-                copies[action][TAKE_PROPERTY] = json.dumps(record)
-            copy = copies[action]
-            copy_slot = copy.slots[slot.identifier] if slot is not None else None
-            curves = compat.Curves(copy, copy_slot)
-            for curve in [curve for curve in curves if curve.data_path in paths]:
-                curves.remove(curve)
-            _write(curves, of_owner)
-            written.setdefault(copy, []).append((copy_slot, paths))
-            if clip.owner == rig.shape_keys:
-                _set_sliders(clip.owner, record["sliders"], undo)
-        for copy, parts in written.items() if is_sealed(rig, take) else ():
-            seal(copy, [slot for slot, _ in parts], set().union(*(paths for _, paths in parts)))
-    for action, copy in copies.items():
-        name, fake = action.name, action.use_fake_user
-        action.user_remap(copy)
-        bpy.data.actions.remove(action)
-        copy.name, copy.use_fake_user = name, fake
-    for owner in owners(rig):
-        owner.update_tag()
-    written = next(t for t in takes(rig) if t.id == take.id)
-    adjust_again(rig, written)
-    return written
-
-
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
 def _write(curves: compat.Curves, channels: Iterable[Channel]) -> None:
+    finish(_write_in_steps(curves, channels))
+
+
+def _write_in_steps(curves: compat.Curves, channels: Iterable[Channel]) -> Steps[None]:
     """Add a curve for each channel, with straight lines between its keys."""
     ones: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    written = 0
     for channel in channels:
         count = len(channel.frames)
         if count not in ones:
@@ -232,6 +187,10 @@ def _write(curves: compat.Curves, channels: Iterable[Channel]) -> None:
         points.foreach_set("handle_left_type", clamped)
         points.foreach_set("handle_right_type", clamped)
         curve.update()
+        written += count
+        if written > _KEYS_A_STEP:
+            written = 0
+            yield
 
 
 def _sliders(rig: HeadRig, channels: Iterable[Channel]) -> dict[str, list[float]]:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 import bpy
@@ -53,64 +55,110 @@ def times(
     return start + step * np.arange(int((end - start) / step + 1e-4) + 1), per_second / step
 
 
-def sample_motion(
-    context: bpy.types.Context,
-    rig: HeadRig,
-    frames: np.ndarray,
-    fps: float,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> tuple[Motion, Root]:
-    """What the rig does at scene frames ``frames``, in its own expression basis, and where its root bone goes.
+class Sampler:
+    """What the rig does at scene frames ``frames``, read a few at a time; no reference to Blender's data is kept.
 
     All turns are read from the evaluated pose. Jaw and eyes are taken relative to the bone that carries the jaw, and
     'head' is that one's turn relative to the root, so that a rig with a neck and a head bone gives both in one.
     """
-    named = _named_keys(rig)
-    keys = [name for name in (*rig.expression_keys, *rig.blink_keys, *named.values()) if name is not None]
-    values = {name: np.zeros(len(frames)) for name in keys}
-    joints = ("root", "head", "jaw", "left_eye", "right_eye")
-    poses = {joint: np.tile(np.eye(4), (len(frames), 1, 1)) for joint in joints}
-    bones = _bones(rig)
-    for i, depsgraph in enumerate(evaluated(context, [rig.armature, rig.mesh], frames, progress)):
-        pose = rig.armature.evaluated_get(depsgraph).pose.bones if bones else {}
-        for joint, name in bones.items():
-            poses[joint][i] = np.array(pose[name].matrix) @ np.array(pose[name].bone.matrix_local.inverted_safe())
-        blocks = rig.shape_keys.evaluated_get(depsgraph).key_blocks if keys else {}
-        for name in keys:
-            values[name][i] = 0.0 if blocks[name].mute else blocks[name].value
-    count = len(frames)
 
-    def columns(names: Iterable[str | None]) -> np.ndarray:
-        picked = [values[name] if name is not None else np.zeros(count) for name in names]
-        return np.stack(picked, 1) if picked else np.zeros((count, 0))
+    def __init__(self, rig: HeadRig, frames: np.ndarray, fps: float, seed: int = 0) -> None:
+        self._frames, self._fps, self._seed = frames, fps, seed
+        self._uids = tuple(None if obj is None else obj.session_uid for obj in (rig.armature, rig.mesh))
+        self._named, self._expressions, self._blinks = _named_keys(rig), tuple(rig.expression_keys), rig.blink_keys
+        keys = [name for name in (*self._expressions, *self._blinks, *self._named.values()) if name is not None]
+        self._values = {name: np.zeros(len(frames)) for name in keys}
+        self._bones = _bones(rig)
+        joints = ("root", "head", "jaw", "left_eye", "right_eye")
+        self._poses = {joint: np.tile(np.eye(4), (len(frames), 1, 1)) for joint in joints}
+        self._axes, self._unit, self._head_model = np.array(rig.frame), unit_of(rig), rig.head_model
+        root = rig.armature.data.bones[rig.bones["root"]] if "root" in rig.bones else None
+        self._root = None if root is None else np.array(root.head_local, np.float64)
+        self._done = 0
 
-    turns = {joint: _turns(matrices) for joint, matrices in poses.items()}
+    @property
+    def fraction(self) -> float:
+        return self._done / len(self._frames)
 
-    def turn(joint: str, carrier: str) -> np.ndarray:
-        if joint not in bones:
-            return np.zeros((count, 3))
-        relative = turns[carrier].transpose(0, 2, 1) @ turns[joint]
-        return _axis_angles(rig.frame.T @ relative @ rig.frame)
+    def read(self, context: bpy.types.Context, seconds: float = math.inf, progress: Progress | None = None) -> bool:
+        """Read on for about so long; whether all frames are read. TalkingEyesError if the head is gone."""
+        armature, mesh = (_there(uid) for uid in self._uids)
+        end = time.perf_counter() + seconds
+        left = self._frames[self._done :]
+        shown = [obj for obj in (armature, mesh) if obj is not None]
+        with contextlib.closing(evaluated(context, shown, left)) as played:
+            for depsgraph in played:
+                self._read(self._done, depsgraph, armature, mesh)
+                self._done += 1
+                if progress is not None:
+                    progress(self.fraction)
+                if time.perf_counter() >= end:
+                    break
+        return self._done == len(self._frames)
 
-    expression, jaw = columns(rig.expression_keys), turn("jaw", "head")
-    eyes = np.concatenate([turn("left_eye", "head"), turn("right_eye", "head")], 1)
-    if named:
-        # What its keys turn comes to what its bones turn; a part has a key or a bone.
-        by_keys = turns_of_curves({part: values[name] for part, name in named.items()}, count)
-        jaw, eyes = jaw + by_keys[0], eyes + by_keys[1]
-        expression[:, INDEX["mouthClose"]] *= OPEN_DEGREES / MOUTH_CLOSE_JAW_DEGREES
-    motion = Motion(
-        expression=expression,
-        jaw=jaw,
-        head=turn("head", "root"),
-        eyes=eyes,
-        blink=np.clip(columns(rig.blink_keys), 0, 1),
-        seed=seed,
-        head_model=rig.head_model,
-        fps=fps,
-    )
-    return motion.checked(), _root(rig, poses["root"], turns["root"])
+    def _read(self, i: int, depsgraph: bpy.types.Depsgraph, armature: bpy.types.Object, mesh) -> None:
+        try:
+            pose = armature.evaluated_get(depsgraph).pose.bones if self._bones else {}
+            for joint, name in self._bones.items():
+                rest = pose[name].bone.matrix_local.inverted_safe()
+                self._poses[joint][i] = np.array(pose[name].matrix) @ np.array(rest)
+            blocks = mesh.data.shape_keys.evaluated_get(depsgraph).key_blocks if self._values else {}
+            for name, values in self._values.items():
+                values[i] = 0.0 if blocks[name].mute else blocks[name].value
+        except (KeyError, AttributeError) as error:
+            raise TalkingEyesError("The head was changed while its motion was read.", "Export again.") from error
+
+    def motion(self) -> tuple[Motion, Root]:
+        """What was read, in the rig's own expression basis, and where its root bone goes; asks Blender nothing."""
+        values, named, count = self._values, self._named, len(self._frames)
+
+        def columns(names: Iterable[str | None]) -> np.ndarray:
+            picked = [values[name] if name is not None else np.zeros(count) for name in names]
+            return np.stack(picked, 1) if picked else np.zeros((count, 0))
+
+        turns = {joint: _turns(matrices) for joint, matrices in self._poses.items()}
+
+        def turn(joint: str, carrier: str) -> np.ndarray:
+            if joint not in self._bones:
+                return np.zeros((count, 3))
+            relative = turns[carrier].transpose(0, 2, 1) @ turns[joint]
+            return _axis_angles(self._axes.T @ relative @ self._axes)
+
+        expression, jaw = columns(self._expressions), turn("jaw", "head")
+        eyes = np.concatenate([turn("left_eye", "head"), turn("right_eye", "head")], 1)
+        if named:
+            # What its keys turn comes to what its bones turn; a part has a key or a bone.
+            by_keys = turns_of_curves({part: values[name] for part, name in named.items()}, count)
+            jaw, eyes = jaw + by_keys[0], eyes + by_keys[1]
+            expression[:, INDEX["mouthClose"]] *= OPEN_DEGREES / MOUTH_CLOSE_JAW_DEGREES
+        motion = Motion(
+            expression=expression,
+            jaw=jaw,
+            head=turn("head", "root"),
+            eyes=eyes,
+            blink=np.clip(columns(self._blinks), 0, 1),
+            seed=self._seed,
+            head_model=self._head_model,
+            fps=self._fps,
+        )
+        return motion.checked(), self._moved(turns["root"])
+
+    def _moved(self, turns: np.ndarray) -> Root:
+        """The root bone's motion as FLAME has it: a turn about the root joint, then a shift."""
+        if self._root is None:
+            return Root.still(len(self._frames))
+        joint, matrices = self._root, self._poses["root"]
+        moved = matrices[:, :3, :3] @ joint + matrices[:, :3, 3] - joint
+        return Root(_axis_angles(self._axes.T @ turns @ self._axes), moved @ self._axes / self._unit)
+
+
+def _there(uid: int | None) -> bpy.types.Object | None:
+    if uid is None:
+        return None
+    for obj in bpy.data.objects:
+        if obj.session_uid == uid:
+            return obj
+    raise TalkingEyesError("The head was deleted while its motion was read.", "Nothing was written.")
 
 
 def identity(rig: HeadRig) -> np.ndarray:
@@ -202,13 +250,3 @@ def _turns(matrices: np.ndarray) -> np.ndarray:
 
 def _axis_angles(matrices: np.ndarray) -> np.ndarray:
     return rotation.unwrap_axis_angle(rotation.axis_angle_from_matrix(matrices))
-
-
-def _root(rig: HeadRig, matrices: np.ndarray, turns: np.ndarray) -> Root:
-    """The root bone's motion as FLAME has it: a turn about the root joint, then a shift."""
-    count = len(matrices)
-    if "root" not in rig.bones:
-        return Root.still(count)
-    joint = np.array(rig.armature.data.bones[rig.bones["root"]].head_local, np.float64)
-    moved = matrices[:, :3, :3] @ joint + matrices[:, :3, 3] - joint
-    return Root(_axis_angles(rig.frame.T @ turns @ rig.frame), moved @ rig.frame / unit_of(rig))

@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 
 from ..errors import TalkingEyesError
-from . import compat
+from . import compat, glimpse
 from .curves import frames_per_second
 from .head_rig import HeadRig
 from .spoken import Spoken, fingerprint, frame_rate_of, placed, same_file, spoken_by
@@ -40,8 +40,10 @@ class Standing:
         return abs(self.shift) > _NEAR or abs(self.stretch - 1) > 1e-6
 
 
-def standing(take: Take, scene: bpy.types.Scene) -> Standing | None:
+def standing(take: Take, scene: bpy.types.Scene, look: bool = True) -> Standing | None:
     """Compare a take with its strips as they are now; None for a take that does not say which it speaks.
+
+    Without a ``look`` at their files these count as what they were when somebody looked last.
 
     TalkingEyesError if a strip is gone, or if the strips have moved against each other.
     """
@@ -55,7 +57,7 @@ def standing(take: Take, scene: bpy.types.Scene) -> Standing | None:
         # The take goes with the words, not with the strip's edge: a trim moves the edge alone.
         hidden = 0.0 if each.retiming or heard.retiming else heard.offset - each.start
         starts.append(heard.start - hidden - each.at)
-        changes += _changes(each, heard, fingerprint(strip.sound))
+        changes += _changes(each, heard, (fingerprint if look else glimpse.fingerprint)(strip.sound))
     if max(starts) - min(starts) > _NEAR / per_second * 2:
         raise TalkingEyesError(
             f"The strips of the take '{take.name}' have moved against each other.", "Generate the dialogue again."
@@ -83,12 +85,15 @@ def _changes(then: Spoken, now, file: str) -> list[str]:
     return found
 
 
-def stale(take: Take, scene: bpy.types.Scene) -> str | None:
-    """One sentence if a take does not fit the strips that it speaks any more, else None. Quick enough for a panel."""
+def stale(take: Take, scene: bpy.types.Scene, look: bool = True) -> str | None:
+    """One sentence if a take does not fit the strips that it speaks any more, and what to do; else None.
+
+    Panels ask without a ``look`` at files: they ask at every redraw.
+    """
     try:
-        found = standing(take, scene)
+        found = standing(take, scene, look)
     except TalkingEyesError as error:
-        return error.message
+        return str(error)
     if found is None:
         return None
     if abs(found.stretch - 1) > 1e-6:
@@ -127,12 +132,12 @@ def follow(rig: HeadRig, chosen: Sequence[Take], scene: bpy.types.Scene) -> list
     return list(dict.fromkeys(said))
 
 
-def stale_takes(rig: HeadRig, scene: bpy.types.Scene) -> list[Take]:
+def stale_takes(rig: HeadRig, scene: bpy.types.Scene, look: bool = True) -> list[Take]:
     """Those takes of a rig that Follow Strip would move."""
     found = []
     for take in takes(rig):
         try:
-            where = standing(take, scene)
+            where = standing(take, scene, look)
         except TalkingEyesError:
             continue
         if where is not None and where.moved:

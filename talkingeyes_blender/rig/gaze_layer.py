@@ -53,10 +53,11 @@ class Setting:
 
 
 SETTINGS = (
-    Setting(WEIGHT, "Look At", "How far the eyes look at the target: 0 is the generated gaze, 1 the target", 1.0, 0, 1),
-    Setting(HEAD_SHARE, "Head's Share", "How much of the way to the target the head turns, over its own motion",
+    Setting(WEIGHT, "Strength", "How far the eyes look at the target: 0 is the generated gaze, 1 the target",
+            1.0, 0, 1),
+    Setting(HEAD_SHARE, "Head Too", "How much of the way to the target the head turns, over its own motion",
             0.0, 0, 1),
-    Setting(RANGE, "Range of the Eyes", "Degrees that an eye turns from straight ahead at most", OCULAR_RANGE, 5, 60),
+    Setting(RANGE, "Eye Range", "Degrees that an eye turns from straight ahead at most", OCULAR_RANGE, 5, 60),
     Setting(EYES_UP, "Eyes Up", "Degrees by which the generated gaze is raised", 0.0, -35, 35),
     Setting(EYES_LEFT, "Eyes Left", "Degrees by which the generated gaze is turned to the head's left", 0.0, -35, 35),
     Setting(HEAD_UP, "Head Up", "Degrees by which the head is raised", 0.0, -60, 60),

@@ -33,6 +33,8 @@ _COMPUTED_HANDLES = (1, 3, 4)
 _REMEMBERED_SECONDS = 1.0
 
 _seen: dict[tuple[int, str], tuple[float, float, bool]] = {}
+_looked = -1e9
+"""When a take was looked at last."""
 
 
 def is_strength(modifier: bpy.types.FModifier) -> bool:
@@ -108,16 +110,21 @@ def by_us(change: Callable[Concatenate[HeadRig, Take, P], R]) -> Callable[Concat
     return changed
 
 
-def seems_edited(rig: HeadRig, take: Take) -> bool:
-    """The same for drawing: it may lag behind by a second, or more where looking takes long."""
+def seems_edited(rig: HeadRig, take: Take, pause: float = 0.0) -> bool:
+    """The same for drawing: it may lag behind by a second, or more where looking takes long.
+
+    Between two looks, at whatever takes, so many seconds ``pause``: a list of many is not looked through at once.
+    """
+    global _looked
     key = (rig.armature.session_uid, take.id)
     told = _seen.get(key)
     began = time.perf_counter()
-    if told is None or began > told[0]:
+    if (told is None or began > told[0]) and began >= _looked + pause:
         answer = is_sealed(rig, take) and bool(edited_paths(rig, take))
-        cost = time.perf_counter() - began
+        _looked = time.perf_counter()
+        cost = _looked - began
         told = _seen[key] = (began + max(_REMEMBERED_SECONDS, 50 * cost), cost, answer)
-    return told[2]
+    return told is not None and told[2]
 
 
 def why_ask(rig: HeadRig, take: Take) -> str:

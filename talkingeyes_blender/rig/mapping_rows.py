@@ -18,7 +18,7 @@ from .mapping import RigMap, read_map, store_map
 from .named import key_names, named_keys, relatives, vocabulary_of
 from .vocabulary import ARKIT, PARTS, VISEME_PARTS
 
-GROUPS = ("Bones", "Jaw", "Lids and Eyes", "Mouth", "Brows, Cheeks and Nose", "Visemes")
+GROUPS = ("Bones", "Jaw", "Lids and Eyes", "Mouth", "Brows, Cheeks, Nose", "Visemes")
 FOUND, GUESSED, CHOSEN, IGNORED, MISSING, LOST = "found", "guessed", "chosen", "ignored", "missing", "lost"
 _BLINKS_OF_OURS = {"BlinkLeft": BLINKS[0], "BlinkRight": BLINKS[1]}
 
@@ -159,7 +159,7 @@ def _group(part: str) -> str:
         return "Jaw"
     if part.startswith(("eye", "Blink")):
         return "Lids and Eyes"
-    return "Mouth" if part.startswith(("mouth", "tongue")) or part not in EXPRESSIONS else "Brows, Cheeks and Nose"
+    return "Mouth" if part.startswith(("mouth", "tongue")) or part not in EXPRESSIONS else "Brows, Cheeks, Nose"
 
 
 def _spaced(part: str) -> str:

@@ -25,13 +25,14 @@ from .channels import (
     bone_path,
     gaze_paths,
     key_path,
-    motion_channels,
+    motion_channels_in_steps,
 )
-from .curves import _remove_action, _set_sliders, _sliders, _undo_on_failure, _write
+from .curves import _remove_action, _set_sliders, _sliders, _undo_on_failure, _write_in_steps
 from .hand_edits import edited, edited_paths, is_sealed, seal
 from .head_rig import HeadRig
 from .key_reduction import sampled
 from .named import part_of
+from .steps import Steps, finish
 from .strength_layer import adjust_again
 from .takes import (
     TAKE_PROPERTY,
@@ -72,12 +73,24 @@ def rewrite_parts(
     motion: Motion,
     parts: Collection[str],
     frames: tuple[int, int] | None = None,
+    **how: Any,
+) -> Take:
+    """``rewrite_parts_in_steps``, with its arguments, at once."""
+    return finish(rewrite_parts_in_steps(rig, take, motion, parts, frames, **how))
+
+
+def rewrite_parts_in_steps(
+    rig: HeadRig,
+    take: Take,
+    motion: Motion,
+    parts: Collection[str],
+    frames: tuple[int, int] | None = None,
     *,
     strengths: Strengths | None = None,
     keep_edited: bool = False,
     story: Mapping[str, Any] | None = None,
     **record_changes: Any,
-) -> Take:
+) -> Steps[Take]:
     """Write ``parts`` of a motion, whose expressions are in the rig's basis, over those of ``take``.
 
     With ``frames`` (first, one behind the last) no key outside of them changes; a part that the take did not have is
@@ -107,7 +120,7 @@ def rewrite_parts(
     by_expressions = parts & {"face", "blinks"} and "blinks" in had | parts and not any(rig.blink_keys)
     by_expressions = by_expressions and not rig.vocabulary
     shut = blink_expressions(rig) if by_expressions else None
-    channels = motion_channels(
+    channels = yield from motion_channels_in_steps(
         rig,
         motion,
         record["start"] + take.step * np.arange(take.frames),
@@ -146,11 +159,14 @@ def rewrite_parts(
             copy = copies[action]
             copy_slot = copy.slots[slot.identifier] if slot is not None else None
             written.setdefault(copy, []).append(copy_slot)
-            _rewrite(compat.Curves(copy, copy_slot), of_owner, paths, span)
+            yield
+            yield from _rewrite(compat.Curves(copy, copy_slot), of_owner, paths, span)
             if clip.owner == rig.shape_keys:
                 _set_sliders(clip.owner, record["sliders"], undo)
+        yield
         for copy, slots in written.items() if sealed else ():
             seal(copy, slots, own)
+        yield
         if aside:
             for owner in owners(rig):
                 undo(revert, owner, snapshot(owner))
@@ -224,7 +240,9 @@ def paths_of(rig: HeadRig, parts: Collection[str], shut: np.ndarray | None = Non
     return bones, keys | first, *more
 
 
-def _rewrite(curves: compat.Curves, channels: list[Channel], paths: set[str], span: tuple[float, float] | None) -> None:
+def _rewrite(
+    curves: compat.Curves, channels: list[Channel], paths: set[str], span: tuple[float, float] | None
+) -> Steps[None]:
     there = {(curve.data_path, curve.array_index): curve for curve in curves if curve.data_path in paths}
     fresh = []
     for channel in channels:
@@ -241,7 +259,7 @@ def _rewrite(curves: compat.Curves, channels: list[Channel], paths: set[str], sp
         for place, curve in there.items():
             if span is None or place in written:
                 curves.remove(curve)
-    _write(curves, fresh)
+    yield from _write_in_steps(curves, fresh)
 
 
 def _splice(curve: bpy.types.FCurve, channel: Channel, low: float, high: float) -> None:

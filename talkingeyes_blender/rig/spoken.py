@@ -92,13 +92,18 @@ def fingerprint(sound: bpy.types.Sound) -> str:
     '' for a file that is not there. Files are read once, and again when they have changed.
     """
     if sound.packed_file is not None:
-        return f"{sound.packed_file.size}"
+        return packed_size(sound)
     path = bpy.path.abspath(sound.filepath, library=sound.library)
     try:
         state = os.stat(path)
-        return _fingerprint(path, state.st_size, state.st_mtime_ns)
+        return fingerprint_of_file(path, state.st_size, state.st_mtime_ns)
     except OSError:
         return ""
+
+
+def packed_size(sound: bpy.types.Sound) -> str:
+    """What ``fingerprint`` says of a packed sound."""
+    return f"{sound.packed_file.size}"
 
 
 def same_file(one: str, other: str) -> bool:
@@ -110,7 +115,8 @@ def same_file(one: str, other: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _fingerprint(path: str, size: int, _changed: int) -> str:
+def fingerprint_of_file(path: str, size: int, _changed: int) -> str:
+    """What ``fingerprint`` says of a file of that size and time of change."""
     with open(path, "rb") as stream:
         content = stream.read(_ENDS)
         if size > _ENDS:

@@ -280,12 +280,15 @@ def place(
 def _add_strip(track, action, slot, start: float, end: float, action_start: float, action_end: float):
     """A strip that plays an action's frames at scene frames; None where the track has no room for it."""
     # Blender places strips at whole frames and sorts them then; the exact place is set afterwards.
+    strip = None
     for frame in dict.fromkeys((math.floor(start), math.ceil(start))):
+        if any(other.frame_start <= frame < other.frame_end for other in track.strips):
+            continue  # asked first, since Blender prints its refusal
         try:
             strip = track.strips.new(action.name, frame, action)
             break
         except RuntimeError:
-            strip = None
+            continue
     if strip is None:
         return None
     compat.set_strip_action(strip, action, slot)

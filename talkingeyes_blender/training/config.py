@@ -15,7 +15,6 @@ from ..inference.gaze_decoder import GazeDecoderConfig
 from ..inference.gaze_vqvae import GazeVQVAEConfig
 from ..inference.head_vae import HeadVAEConfig
 from ..inference.mel_encoder import MelEncoderConfig
-from ..inference.mel_transformer_encoder import MelTransformerConfig
 
 FROZEN = ("model.feature_extractor",)
 """wav2vec 2.0's convolutional front end; the compact encoder has no such part, and is trained whole."""
@@ -212,10 +211,10 @@ def starter(stage: str, frames_of_model: dict | None = None):
         )
     if stage == "face":
         return FaceStage(
-            encoder=MelTransformerConfig(dim=192),
+            encoder=MelEncoderConfig(dim=192, dropout=0.0),
             face=FaceDecoderConfig(speech_dim=192, shut=64),
             loop=LoopConfig(
-                steps=7200, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
+                steps=10500, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,
                 ema=0.998, bf16=True, betas=(0.9, 0.98),
             ),
             speaker_style=False,

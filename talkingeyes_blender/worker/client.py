@@ -33,8 +33,8 @@ GRACE_SECONDS = 4.0
 STARTS = 2
 """How often a job is handed to a process that dies before it answers; an idle one may end just then."""
 INSTALL = (
-    "Run 'python -m pip install torch scipy soundfile safetensors' in a Python 3.11 or newer and choose that Python in "
-    f"the add-on's preferences, or in the environment variable {interpreters.VARIABLE}."
+    f"Click Set Up in the add-on's preferences; or choose there, or in {interpreters.VARIABLE}, a Python with torch, "
+    "scipy, soundfile and safetensors."
 )
 
 
@@ -47,12 +47,23 @@ class _Made:
     error: TalkingEyesError | None = None
 
 
-Answer = protocol.Progress | _Made | protocol.Failed | protocol.Stopped
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A piece of a motion that is being made, from its frame ``first`` on."""
+
+    first: int
+    motion: Motion
+
+
+Answer = protocol.Progress | Piece | _Made | protocol.Failed | protocol.Stopped
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a job shall do; see ``protocol.Request``. ``audio`` is a path, or the bytes of a packed sound."""
+    """What a job shall do; see ``protocol.Request``. ``audio`` is a path, or the bytes of a packed sound.
+
+    ``pieces``: the job shall give what it has made so far.
+    """
 
     task: str
     audio: str | bytes
@@ -66,6 +77,7 @@ class Task:
     frames: tuple[int, int] | None = None
     settings: dict[str, object] = dataclasses.field(default_factory=dict)
     seeds: tuple[int, ...] = ()
+    pieces: bool = False
 
 
 class Job:
@@ -83,6 +95,8 @@ class Job:
         self.phase = "Starting the worker"
         self.motion: Motion | None = None
         self.motions: list[Motion] = []
+        self.pieces: list[Piece] = []
+        """What is made so far, one after another from the first frame on, where the task asks for it."""
         self.error: TalkingEyesError | None = None
         self.lacks = ""
         """'graphics memory' or 'memory' where that did not suffice."""
@@ -135,6 +149,8 @@ class Job:
         if isinstance(answer, protocol.Progress):
             self.fraction, self.phase = answer.fraction, answer.phase
             self._pace.mark(answer.fraction)
+        elif isinstance(answer, Piece):
+            self.pieces.append(answer)
         elif isinstance(answer, _Made):
             self.device, self.seconds, self.fraction = answer.done.device, answer.done.seconds, 1.0
             self.error = answer.error
@@ -339,6 +355,10 @@ class Worker:
     def _pass_on(self, message: protocol.Message) -> None:
         final = isinstance(message, protocol.Done | protocol.Failed | protocol.Stopped)
         made = _read(message) if isinstance(message, protocol.Done) else message
+        if isinstance(message, protocol.Piece):
+            made = _read_piece(message)
+            if made is None:
+                return
         with self._lock:
             if final:
                 self._stopping.discard(message.id)
@@ -348,7 +368,7 @@ class Worker:
             if final:
                 self._finish(made)
             else:
-                self._job.put(message)
+                self._job.put(made)
 
     def _bury(self, process: WorkerProcess) -> None:
         """Tell the job, if there is one, of its worker's death, unless a fresh process may take it over."""
@@ -381,6 +401,15 @@ def _read(done: protocol.Done) -> _Made:
         return _Made(done, error=error)
 
 
+def _read_piece(piece: protocol.Piece) -> Piece | None:
+    """None for one that cannot be read: its job was given up, or else the whole motion will say what is wrong."""
+    try:
+        return Piece(piece.first, Motion.load(piece.output))
+    except TalkingEyesError as error:
+        log.info("%s", error)
+        return None
+
+
 def _write_request(task: Task, number: int, folder: Path, kept: Kept | None = None) -> protocol.Request:
     """Write what the task brings along into ``folder``; return the request that names it."""
     audio, motion = task.audio, None
@@ -409,6 +438,7 @@ def _write_request(task: Task, number: int, folder: Path, kept: Kept | None = No
         frames=None if task.frames is None else list(task.frames),
         settings=task.settings,
         seeds=list(task.seeds),
+        pieces=str(folder) if task.pieces else None,
     )
 
 

@@ -40,12 +40,12 @@ FAULTS = (  # what pip or Python say, what it means, what to do
     (
         r"NewConnectionError|ConnectTimeout|ReadTimeout|Name or service not known|getaddrinfo failed|Max retries",
         "The servers with the packages could not be reached.",
-        "Check the connection, or choose a folder of wheels; set up again to go on.",
+        "Check the connection, or choose a Package Folder in the preferences; set up again to go on.",
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED|SSLError",
         "The connection to the servers is not trusted.",
-        "A proxy or a virus scanner may look into it; choose a folder of wheels instead.",
+        "A proxy or a virus scanner may look into it; choose a Package Folder in the preferences instead.",
     ),
     (
         r"Permission denied|Access is denied",

@@ -1,8 +1,8 @@
 """What Blender and the worker say to each other: one JSON object a line; arrays travel as npz files named in it.
 
-The worker speaks first (``Hello``). Then each ``Request`` is answered by any number of ``Progress`` and exactly one of
-``Done``, ``Failed`` or ``Stopped``, all with the request's ``id``. ``Cancel`` and ``Shutdown`` have no answer of their
-own. Lines are ASCII, so that no console's encoding can spoil them.
+The worker speaks first (``Hello``). Then each ``Request`` is answered by any number of ``Progress``, of ``Piece`` where
+it asks for them, and exactly one of ``Done``, ``Failed`` or ``Stopped``, all with the request's ``id``. ``Cancel`` and
+``Shutdown`` have no answer of their own. Lines are ASCII, so that no console's encoding can spoil them.
 """
 
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -35,10 +35,11 @@ class Hello:
 class Request:
     """Make a motion from ``duration`` seconds (None: to the end) of the sound file ``audio`` from second ``start`` on.
 
-    ``task`` is 'generate', or 'resample_gaze', which keeps all of the motion in the file ``motion`` but its eyes. With
-    'generate_takes' there is a motion for each of ``seeds``; those after the first go to files beside ``output``.
-    'resample' keeps all of it but ``parts``, and these too but in ``frames`` (first, one behind the last; None: all).
+    ``task`` is 'generate'. With 'generate_takes' there is a motion for each of ``seeds``; those after the first go to
+    files beside ``output``. 'resample' keeps all of the motion in the file ``motion`` but ``parts``, and these too but
+    in ``frames`` (first, one behind the last; None: all).
     ``settings`` are the fields of ``inference.generator.GenerationSettings``. The answer is written to ``output``.
+    With ``pieces``, a folder, 'generate' writes what it has made so far there, piece by piece.
     """
 
     id: int
@@ -55,6 +56,7 @@ class Request:
     frames: list[int] | None = None
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     seeds: list[int] = dataclasses.field(default_factory=list)
+    pieces: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,15 @@ class Progress:
     id: int
     fraction: float
     phase: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A piece of the motion that is being made lies in ``output``; it begins with the motion's frame ``first``."""
+
+    id: int
+    output: str
+    first: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +119,10 @@ class Stopped:
     id: int
 
 
-KINDS = {kind.__name__.lower(): kind for kind in (Hello, Request, Cancel, Shutdown, Progress, Done, Failed, Stopped)}
+_KINDS = (Hello, Request, Cancel, Shutdown, Progress, Piece, Done, Failed, Stopped)
+KINDS = {kind.__name__.lower(): kind for kind in _KINDS}
 
-Message = Hello | Request | Cancel | Shutdown | Progress | Done | Failed | Stopped
+Message = Hello | Request | Cancel | Shutdown | Progress | Piece | Done | Failed | Stopped
 
 
 def outputs(request: Request) -> list[str]:

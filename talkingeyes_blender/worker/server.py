@@ -115,11 +115,10 @@ class Server:
         progress(0.0, "Loading the models")
         generator = self._generator(request.bundle, request.device)
         if request.task == "generate":
-            motions = [generator.generate(clip, request.seed, settings, progress)]
+            on_piece = self._on_piece(request) if request.pieces else None
+            motions = [generator.generate(clip, request.seed, settings, progress, on_piece)]
         elif request.task == "generate_takes":
             motions = generator.generate_takes(clip, request.seeds, settings, progress)
-        elif request.task == "resample_gaze":
-            motions = [generator.resample_gaze(clip, Motion.load(request.motion), request.seed, settings, progress)]
         elif request.task == "resample":
             given, (seed, parts, frames) = Motion.load(request.motion), (request.seed, request.parts, request.frames)
             motions = [generator.resample(clip, given, seed, parts, frames, settings, progress)]
@@ -136,6 +135,18 @@ class Server:
             self._warm = None  # before the next is loaded: two may not fit
             self._warm = (key, self._load(bundle, device))
         return self._warm[1]
+
+    def _on_piece(self, request: protocol.Request) -> Callable[[int, Any], None]:
+        def give(first: int, motion: Any) -> None:
+            path = os.path.join(request.pieces, f"piece-{first}.npz")
+            try:
+                motion.save(path)
+            except TalkingEyesError as error:  # a preview is no condition for a motion
+                log.warning("%s", error)
+                return
+            self._send(protocol.Piece(request.id, path, first))
+
+        return give
 
     def _progress(self, job: int) -> Callable[[float, str], None]:
         last = (0.0, "")
