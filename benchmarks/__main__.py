@@ -1,8 +1,9 @@
 """All of what the product costs, in one run: ``python -m benchmarks [--long] [--out DIR]``.
 
 Prints Markdown tables: generation by length with its bounds, in the starter's and in the papers' layout; takes;
-streaming; the peers' way of decoding; the worker; writing curves in Blender; training. Each runs in a process of its
-own on one thread. ``results.json`` and ``cost.png`` (cost against length) are written to the folder.
+streaming; the peers' way of decoding; the worker; writing curves in Blender; training; a graphics card, if there is
+one. Each runs in a process of its own on one thread. ``--long`` adds an hour of sound, and what is not exact.
+``results.json`` and ``cost.png`` (cost against length) are written to the folder.
 """
 
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -21,7 +22,7 @@ from .generation import run as generate
 from .generation import table as generation_table
 from .generation import total
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def part(module: str, *arguments: str) -> tuple[str, object]:
@@ -105,6 +106,7 @@ def main() -> int:
     for title, module in (
         ("Takes", "takes"), ("Streaming", "streaming"), ("The peers' way of decoding", "recompute"),
         ("Worker", "worker"), ("Curves in Blender", "curves"), ("Training", "training"),
+        ("Graphics card", "graphics_card"), *([("What is not exact", "approximations")] if options.long else []),
     ):  # fmt: skip
         text, results[module] = part(module)
         print(f"\n## {title}\n\n{text}", flush=True)

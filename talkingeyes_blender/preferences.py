@@ -26,6 +26,8 @@ class Choices:
     weights: str | None = None
     idle_seconds: float = 300.0
     wheels: str = ""
+    features_bytes: int = 1 << 30
+    """Of speech features that are kept on disk, at most."""
 
 
 def read(context: bpy.types.Context) -> Choices:
@@ -35,7 +37,10 @@ def read(context: bpy.types.Context) -> Choices:
         return Choices()
     weights = bpy.path.abspath(chosen.weights) if chosen.weights else None
     wheels = bpy.path.abspath(chosen.wheels)
-    return Choices(bpy.path.abspath(chosen.python), chosen.device, weights, chosen.idle_minutes * 60, wheels)
+    return Choices(
+        bpy.path.abspath(chosen.python), chosen.device, weights, chosen.idle_minutes * 60, wheels,
+        chosen.features_megabytes << 20,
+    )  # fmt: skip
 
 
 def data_folder() -> Path:

@@ -26,6 +26,13 @@ def weights(tmp_path_factory) -> str:
     return str(tiny_bundle(tmp_path_factory.mktemp("weights")))
 
 
+@pytest.fixture(autouse=True)
+def features(tmp_path, monkeypatch) -> Path:
+    """Where the command keeps what it heard."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "talkingeyes" / "features"
+
+
 @pytest.fixture
 def sounds(tmp_path) -> Path:
     folder = tmp_path / "sounds"
@@ -71,6 +78,15 @@ def test_all_good_is_zero_and_repeats(sounds, weights, tmp_path, capsys):
         assert run(capsys, sounds / "one.wav", "--out", tmp_path / out, "--weights", weights, "--device", "cpu")[0] == 0
     one, other = (Motion.load(tmp_path / out / "one.npz") for out in ("a", "b"))
     assert np.array_equal(one.eyes, other.eyes) and one.seed == 0
+
+
+def test_what_was_heard_is_kept_if_one_wants(sounds, weights, tmp_path, capsys, features):
+    command = [sounds / "one.wav", "--out", tmp_path / "out", "--weights", weights, "--device", "cpu"]
+    assert run(capsys, *command, "--no-features")[0] == 0 and not features.exists()
+    assert run(capsys, *command, "--features", tmp_path / "mine")[0] == 0 and not features.exists()
+    assert len(list((tmp_path / "mine").iterdir())) == 1
+    assert run(capsys, *command)[0] == 0
+    assert [path.name for path in features.iterdir()] == [path.name for path in (tmp_path / "mine").iterdir()]
 
 
 def test_settings_arrive(sounds, weights, tmp_path, capsys):

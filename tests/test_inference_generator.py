@@ -16,6 +16,7 @@ from talkingeyes_blender.head import arkit
 from talkingeyes_blender.inference import generator as generators
 from talkingeyes_blender.inference.audio import AudioClip, read_audio
 from talkingeyes_blender.inference.generator import Generator, pick_device
+from talkingeyes_blender.inference.hearing import encode
 from talkingeyes_blender.inference.settings import GenerationSettings
 
 torch.set_num_threads(1)
@@ -146,7 +147,7 @@ def test_a_short_clip_is_heard_as_in_a_longer_one(generator):
     for first in range(10, 180, 13):
         part = samples[first * 640 : (first + 10) * 640]
         there = whole[:, first : first + 10]
-        errors["repeated"] += (generators._encode(encoder, part, lambda done: None) - there).abs().mean().item()
+        errors["repeated"] += (encode(encoder, part, lambda done: None) - there).abs().mean().item()
         errors["alone"] += (encoder.encode(part) - there).abs().mean().item()
     assert errors["repeated"] < errors["alone"]
 

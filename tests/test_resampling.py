@@ -14,7 +14,7 @@ from talkingeyes_blender.head.rotation import angle_between, matrix_from_axis_an
 from talkingeyes_blender.inference import resampling
 from talkingeyes_blender.inference.audio import read_audio
 from talkingeyes_blender.inference.blinks import ENVELOPE, make_blinks
-from talkingeyes_blender.inference.gaze_decoder import GazeSteps
+from talkingeyes_blender.inference.gaze_decoder import CodeSampler, GazeSteps
 from talkingeyes_blender.inference.generator import Generator
 from talkingeyes_blender.inference.settings import GenerationSettings
 from talkingeyes_blender.motion import Motion
@@ -140,10 +140,12 @@ def test_a_past_is_taken_as_the_decoders_own(generator, sound, motion):
     head = torch.from_numpy(motion.head)[None]
     codes = []
 
-    def likeliest(logits):
-        codes.append(logits.argmax(-1))
-        return codes[-1]
+    class Likeliest(CodeSampler):
+        def choose(self, kit, logits, lead):
+            codes.append(torch.tensor([logits.argmax(-1)]))
+            return codes[-1]
 
+    likeliest = Likeliest(0)
     with torch.inference_mode():
         whole = GazeSteps(decoder, vqvae, 1, likeliest)(speech, head, 0, motion.frames)
         drawn = torch.stack(codes, 1)

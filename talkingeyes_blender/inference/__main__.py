@@ -17,9 +17,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import TalkingEyesError
+from . import hearing
 from .audio import read_audio
 from .export import Exporter, add_options
-from .generator import DEVICES, GenerationSettings, Generator
+from .generator import DEVICES, PRECISIONS, GenerationSettings, Generator
 from .settings import GAZE_MODES
 
 ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf")
@@ -40,10 +41,21 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--takes", type=int, default=1, metavar="K", help="motions a file: NAME.npz, NAME.take2.npz, ...")
     out.add_argument("--weights", type=Path, metavar="DIR", help="weight bundle; the starter weights by default")
     out.add_argument("--device", choices=DEVICES, default="auto")
+    out.add_argument(
+        "--precision", choices=PRECISIONS, default="float32",
+        help="of wav2vec 2.0's products; bfloat16 takes about half the time (docs/speed.md)",
+    )  # fmt: skip
     out.add_argument("--blink-rate", type=float, metavar="R", help="blinks a minute; by default the paper's")
     out.add_argument("--gaze", choices=GAZE_MODES, help="sample codes (new gaze for each seed), or the paper's argmin")
     out.add_argument("--temperature", type=float, help="of sampled codes: below 1 calmer, above 1 more varied")
     out.add_argument("--top-k", type=int, metavar="N", help="sample among the N likeliest codes; 0 for all")
+    kept = out.add_mutually_exclusive_group()
+    kept.add_argument(
+        "--features", type=Path, metavar="DIR", default=hearing.default_folder(),
+        help="where what is heard in each sound is kept, 1 GB at most, so that it is not listened to again; "
+        "%(default)s by default",
+    )  # fmt: skip
+    kept.add_argument("--no-features", action="store_true", help="keep none, and use none")
     add_options(out)
     return out
 
@@ -60,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _make_folder(options.out)
         sounds = find_sounds(options.audio)
         number, processes, device = share(options.device)
-        generator = Generator(options.weights, device)
+        features = None if options.no_features else hearing.FeatureCache(options.features)
+        generator = Generator(options.weights, device, features, options.precision)
     except TalkingEyesError as error:
         print(error, file=sys.stderr)
         return 1
@@ -125,9 +138,7 @@ def _plans(
     for path, place in sounds:
         targets = [_target(folder / place, take) for take in range(1, takes + 1)]
         if not taken.isdisjoint(_all_targets(targets, exporter)):
-            faults.append(
-                f"The motion of {path} would replace that of an earlier file of this name. Rename the sound."
-            )
+            faults.append(f"The motion of {path} would replace that of an earlier file of this name. Rename the sound.")
             continue
         taken.update(_all_targets(targets, exporter))
         plans.append((path, targets))

@@ -82,6 +82,12 @@ class Bundle:
     """Defaults of ``GenerationSettings`` that suit these weights: gaze, temperature, top_k."""
     recipe: dict[str, Any]
     """How the weights were made, as training wrote it."""
+    digests: dict[str, str]
+    """Hash of each network's weights and configuration."""
+
+    def digest_of(self, network: nn.Module) -> str:
+        """The hash of one of ``networks``."""
+        return next(self.digests[key] for key, each in self.networks.items() if each is network)
 
     @property
     def face_encoder(self) -> SpeechEncoder:
@@ -186,6 +192,7 @@ def load_bundle(folder: str | os.PathLike | None = None, device: str | torch.dev
         networks=networks,
         generation=dict(described.get("generation") or {}),
         recipe=dict(described.get("recipe") or {}),
+        digests={key: _identity(described["networks"][key]) for key in networks},
     )
 
 
@@ -280,6 +287,11 @@ def _read_description(folder: Path) -> dict[str, Any]:
     if missing:
         raise TalkingEyesError(f"The weight bundle {folder} lacks {', '.join(missing)}.", "Export it again, whole.")
     return described
+
+
+def _identity(entry: dict[str, Any]) -> str:
+    described = json.dumps([entry["sha256"], entry["config"]], sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()
 
 
 def _load_network(folder: Path, key: str, entry: Any) -> nn.Module:

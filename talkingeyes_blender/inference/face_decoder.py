@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .stepping import Affine, CausalSteps
+from . import stepping
 from .transformer import CausalTransformer
 
 
@@ -114,28 +114,37 @@ class FaceSteps:
     def __init__(self, decoder: FaceDecoder, batch: int, style: Tensor | None = None) -> None:
         if style is None:
             style = decoder.mean.new_ones(batch, decoder.config.styles)
-        self._decoder, self._style = decoder, decoder.style_of(style)[:, 0]
-        self._steps, self._read = CausalSteps(decoder.stack, batch), Affine(decoder.out)
-        self._embed, self._query = Affine(decoder.embed_past_motion), self._style
+        style = decoder.style_of(style)[:, 0]
+        self._decoder, self._batch, self._device = decoder, batch, style.device
+        self._kit = kit = stepping.kit_for(style.device)
+        self._steps, self._read = kit.CausalSteps(decoder.stack, batch), kit.Affine(decoder.out)
+        self._embed = kit.Affine(decoder.embed_past_motion)
+        self._style, self._query = kit.state(style), kit.state(style)
+        self._normalised = kit.state(decoder.mean.expand(batch, -1))
+        self._step = kit.captured(self._frame, self._device)
+
+    def _frame(self) -> None:
+        self._normalised[...] = self._read(self._steps(self._query))
+        self._query[...] = self._embed(self._normalised) + self._style
 
     @torch.inference_mode()
     def __call__(self, speech: Tensor, first: int, count: int) -> Tensor:
         """(B, count, E + 3) for frames ``first`` and on of a stretch of speech (B, n, S), of which all is looked at."""
-        self.lay_out(speech)
-        return self.frames(first, count)
+        self.lay_out(speech, first)
+        return self.frames(count)
 
     @torch.inference_mode()
-    def lay_out(self, speech: Tensor) -> None:
-        """Take in a stretch of speech (B, n, S), for ``frames``."""
-        self._steps.remember(self._decoder.embed_speech(speech))
+    def lay_out(self, speech: Tensor, first: int) -> None:
+        """Take in a stretch of speech (B, n, S) whose frame number ``first`` is the next one, for ``frames``."""
+        if self._steps.remember(self._decoder.embed_speech(speech), first):
+            self._step = self._kit.captured(self._frame, self._device)
 
     @torch.inference_mode()
-    def frames(self, first: int, count: int) -> Tensor:
-        """(B, count, E + 3) for the next frames, which are number ``first`` and on of the stretch."""
-        decoder = self._decoder
-        out = self._query.new_empty(len(self._query), count, decoder.config.expressions + 3)
+    def frames(self, count: int) -> Tensor:
+        """(B, count, E + 3) for the next frames of the stretch."""
+        decoder, kit = self._decoder, self._kit
+        out = kit.room(self._batch, count, decoder.config.expressions + 3, self._device)
         for t in range(count):
-            normalised = self._read(self._steps(self._query, first + t))
-            out[:, t] = normalised * decoder.scale + decoder.mean
-            self._query = self._embed(normalised) + self._style
-        return out
+            self._step()
+            out[:, t] = self._normalised
+        return kit.tensor(out, self._device) * decoder.scale + decoder.mean

@@ -6,14 +6,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import stepping, stepping_torch
 from .gaze_vqvae import GazeVQVAE
-from .stepping import Affine, CausalSteps
 from .transformer import CausalTransformer
 
 
@@ -193,14 +195,52 @@ class GazeSteps:
 
     @torch.inference_mode()
     def __init__(self, decoder: GazeDecoder, vqvae: GazeVQVAE, batch: int, sampler: CodeSampler | None = None) -> None:
-        self._decoder, self._sampler, self._codebook = decoder, sampler, vqvae.codebook
-        self._steps, self._decode = CausalSteps(decoder.stack, batch), vqvae.decode_steps(batch)
-        self._features, self._embed_eyes = Affine(decoder.out), Affine(decoder.embed_eyes)
-        self._jump = Affine(decoder.jump) if decoder.config.jumps else None
-        by_code = decoder.config.past == "code"
-        self._by_code = decoder.embed_code(vqvae.codebook / decoder.code_scale).detach() if by_code else None
-        self._distances = vqvae.code_distances()
-        self._query, self._code = decoder.start.detach().expand(batch, -1), None
+        codebook, device = vqvae.codebook.detach(), vqvae.codebook.device
+        self._decoder, self._batch, self._sampler, self._device = decoder, batch, sampler, device
+        self._kit = kit = stepping.kit_for(device)
+        self._steps, self._decode = kit.CausalSteps(decoder.stack, batch), vqvae.decode_steps(batch)
+        centre = codebook.mean(0)
+        self._feature = kit.Affine(decoder.out, scale_out=decoder.code_scale, add=-centre)
+        # |f - c|^2 = |f|^2 + (|c|^2 - 2 f c), both taken from the codebook's centre (GazeVQVAE.code_distances).
+        centred = codebook - centre
+        self._to_codes = kit.Affine.of(-2 * centred.T, centred.square().sum(1))
+        self._sharpness = kit.array(-decoder.sharpness())
+        self._jump = kit.Affine(decoder.jump) if decoder.config.jumps else None
+        self._embed_eyes = kit.Affine(decoder.embed_eyes, scale_in=1 / decoder.eyes_scale)
+        self._before = self._embedded = None
+        if decoder.config.past == "code":
+            # A last row stands for the code before the first frame's.
+            self._before = kit.array(F.pad(codebook, (0, 0, 0, 1)))
+            self._embedded = kit.array(F.pad(decoder.embed_code(codebook / decoder.code_scale), (0, 0, 0, 1)))
+        self._query = kit.state(decoder.start.expand(batch, -1))
+        self._code = kit.state(torch.full((batch,), len(codebook), device=device))
+        self._made = kit.state(vqvae.mean.expand(batch, -1))
+        self._lead = kit.state(torch.zeros(batch, len(codebook), device=device))
+        self._step = kit.captured(self._frame, device)
+
+    def _frame(self) -> None:
+        """One frame: from the query, the code before and the codes' leads to motion, and to the next query."""
+        kit = self._kit
+        hidden = self._steps(self._query)
+        feature = self._feature(hidden)
+        if self._before is not None:
+            feature = feature + kit.rows(self._before, self._code)
+        distances = kit.not_below_zero(self._to_codes(feature) + kit.squared(feature))
+        if self._sampler is None:
+            self._code[...] = distances.argmin(-1)
+        else:
+            logits = distances * self._sharpness
+            if self._jump is not None:
+                logits = kit.log_add(logits, self._jump(hidden))
+            self._code[...] = self._sampler.choose(kit, logits, self._lead)
+        self._made[...] = self._decode(self._code)
+        self._ask(self._made)
+
+    def _ask(self, frame: Any) -> None:
+        """Make the query for the frame that follows ``frame`` (B, 6)."""
+        self._query[...] = self._embed_eyes(frame)
+        if self._embedded is not None:
+            self._query += self._kit.rows(self._embedded, self._code)
 
     @torch.inference_mode()
     def follow(self, speech: Tensor, head: Tensor, first: int, eyes: Tensor, codes: Tensor) -> Tensor:
@@ -208,49 +248,38 @@ class GazeSteps:
 
         Returns what the codes make of the last of them, (B, 6).
         """
-        self._steps.remember(self._decoder.memory(speech, head))
+        self.lay_out(speech, head, first)
         for t in range(eyes.shape[1]):
-            self._steps(self._query, first + t)
-            self._code = codes[:, t]
-            rebuilt = self._decode(self._code)
-            self._ask(eyes[:, t])
-        return rebuilt
-
-    def _ask(self, frame: Tensor) -> None:
-        """Make the query for the frame that follows ``frame`` (B, 6)."""
-        self._query = self._embed_eyes(frame / self._decoder.eyes_scale)
-        if self._by_code is not None:
-            self._query = self._query + F.embedding(self._code, self._by_code)
+            self._steps(self._query)
+            self._code[...] = self._kit.state(codes[:, t])
+            self._made[...] = self._decode(self._code)
+            self._ask(self._kit.state(eyes[:, t].float()))
+        rebuilt = self._kit.room(self._batch, 1, eyes.shape[2], self._device)
+        rebuilt[:, 0] = self._made
+        return self._kit.tensor(rebuilt, self._device)[:, 0]
 
     @torch.inference_mode()
     def __call__(self, speech: Tensor, head: Tensor, first: int, count: int) -> Tensor:
         """(B, count, 6) for frames ``first`` and on of a stretch of speech (B, n, S) and head (B, n, 3)."""
-        self.lay_out(speech, head)
-        return self.frames(first, count)
+        self.lay_out(speech, head, first)
+        return self.frames(count)
 
     @torch.inference_mode()
-    def lay_out(self, speech: Tensor, head: Tensor) -> None:
-        """Take in a stretch of speech (B, n, S) and head (B, n, 3), for ``frames``."""
-        self._steps.remember(self._decoder.memory(speech, head))
+    def lay_out(self, speech: Tensor, head: Tensor, first: int) -> None:
+        """Take in a stretch of speech (B, n, S) and head (B, n, 3) whose frame number ``first`` is the next one."""
+        if self._steps.remember(self._decoder.memory(speech, head), first):
+            self._step = self._kit.captured(self._frame, self._device)
 
     @torch.inference_mode()
-    def frames(self, first: int, count: int) -> Tensor:
-        """(B, count, 6) for the next frames, which are number ``first`` and on of the stretch."""
-        decoder = self._decoder
-        out = self._query.new_empty(len(self._query), count, decoder.config.channels)
+    def frames(self, count: int) -> Tensor:
+        """(B, count, 6) for the next frames of the stretch."""
+        out = self._kit.room(self._batch, count, self._decoder.config.channels, self._device)
         for t in range(count):
-            hidden = self._steps(self._query, first + t)
-            feature = self._features(hidden) * decoder.code_scale
-            if self._by_code is not None and self._code is not None:
-                feature = feature + F.embedding(self._code, self._codebook)
-            distances = self._distances(feature)
-            if self._sampler is None:
-                self._code = distances.argmin(-1)
-            else:
-                self._code = self._sampler(decoder.likelihood(distances, self._jump(hidden) if self._jump else None))
-            out[:, t] = frame = self._decode(self._code)
-            self._ask(frame)
-        return out
+            if self._sampler is not None:
+                self._lead[...] = self._sampler.lead(self._batch, self._lead.shape[-1], self._device)
+            self._step()
+            out[:, t] = self._made
+        return self._kit.tensor(out, self._device)
 
 
 class CodeSampler:
@@ -266,22 +295,35 @@ class CodeSampler:
         self.temperature, self.top_k = float(temperature), int(top_k)
         seeds = [seeds] if isinstance(seeds, int) else seeds
         self._generators = [np.random.default_rng(seed) for seed in seeds]
-        self._leads: list[Tensor] = []
+        self._leads: list = []
 
     def __call__(self, logits: Tensor) -> Tensor:
         """(B, N) logits to (B,) numbers of codes."""
+        lead = self.lead(*logits.shape, logits.device)
+        return self.choose(stepping_torch, logits.detach().float(), torch.as_tensor(lead))
+
+    def choose(self, kit: ModuleType, logits: Any, lead: Any) -> Any:
+        """Numbers of codes (B,) from logits and leads (B, N), arrays of a kit."""
         if self.temperature == 0:
             return logits.argmax(-1)
-        scores = logits.detach().float() / self.temperature
+        scores = logits if self.temperature == 1 else logits / self.temperature
         if 0 < self.top_k < scores.shape[-1]:
-            least = scores.topk(self.top_k, dim=-1).values[..., -1:]
-            scores = scores.masked_fill(scores < least, float("-inf"))
-        if not self._leads:
-            self._leads = self._draw(len(scores) // len(self._generators), scores.shape[-1], scores.device)
-        return (scores + self._leads.pop()).argmax(-1)
+            scores = kit.among_largest(scores, self.top_k)
+        return (scores + lead).argmax(-1)
 
-    def _draw(self, rows: int, codes: int, device: torch.device) -> list[Tensor]:
-        """Leads (B, N) for some frames to come. Chance is the CPU's, so that a seed means the same on every device."""
+    def lead(self, batch: int, codes: int, device: torch.device) -> Any:
+        """The leads (B, N) of the next frame, an array of the device's kit; 0 where none are used."""
+        if self.temperature == 0:
+            return 0.0
+        if not self._leads:
+            self._leads = self._draw(batch // len(self._generators), codes, device)
+        return self._leads.pop()
+
+    def _draw(self, rows: int, codes: int, device: torch.device) -> list:
+        """Leads for some frames to come. Chance is the CPU's, so that a seed means the same on every device."""
         frames = max(1, _DRAWN_AHEAD // (rows * codes))
-        drawn = [torch.from_numpy(g.standard_exponential((frames, rows, codes))).float() for g in self._generators]
-        return list(torch.cat(drawn, 1).log_().neg_().to(device).unbind())
+        drawn = [g.standard_exponential((frames, rows, codes)).astype(np.float32) for g in self._generators]
+        leads = -np.log(np.concatenate(drawn, 1))
+        if device.type == "cpu":
+            return list(leads[:, 0] if leads.shape[1] == 1 else leads)
+        return list(torch.from_numpy(leads).to(device).unbind())

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .stepping import Affine, CausalSteps
+from . import stepping
 from .transformer import CausalState, CausalTransformer, LocalTransformer, hold_last_valid
 
 
@@ -106,11 +106,16 @@ class GazeVQVAE(nn.Module):
     def begin(self) -> CausalState:
         return self.decode_stack.begin()
 
-    def decode_steps(self, batch: int) -> Callable[[Tensor], Tensor]:
-        """D_VQ for generation: give it the code numbers (B,) of frame after frame, get each frame's motion (B, 6)."""
-        steps, out = CausalSteps(self.decode_stack, batch), Affine(self.decode_out)
-        embedded = self.decode_in(self.codebook)
-        return lambda codes: out(steps(F.embedding(codes, embedded))) * self.scale + self.mean
+    def decode_steps(self, batch: int) -> Callable:
+        """D_VQ for generation: give it the code numbers (B,) of frame after frame, get each frame's motion (B, 6).
+
+        Both are arrays of the device's ``stepping.kit_for``.
+        """
+        kit = stepping.kit_for(self.codebook.device)
+        steps = kit.CausalSteps(self.decode_stack, batch)
+        out = kit.Affine(self.decode_out, scale_out=self.scale, add=self.mean)
+        embedded = kit.array(self.decode_in(self.codebook))
+        return lambda codes: out(steps(kit.rows(embedded, codes)))
 
     def forward(self, eyes: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. 6: reconstruction (B, T, 6), features Z-hat (B, T, C), code numbers (B, T)."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import TalkingEyesError
@@ -24,9 +23,10 @@ from .bundle import load_bundle
 from .closing import decide_lips
 from .fixating import Fixating
 from .gaze_decoder import CodeSampler
+from .hearing import FeatureCache, encode, feature_key
 from .settings import GenerationSettings
 from .silence import mouth_gain, rest_where_silent
-from .speech_encoder import RATE, SpeechEncoder, frame_count
+from .speech_encoder import SpeechEncoder
 from .stepping import one_thread
 from .streaming import Causality, Stream
 
@@ -39,13 +39,7 @@ Progress = Callable[[float, str], None]
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
-SHORT = 2 * RATE
-"""Samples below which a clip is repeated for the encoders, which measure levels over the whole of it."""
-
-_PAUSE = RATE // 5
-"""Samples of silence between the repeats: what follows a short clip is a pause, not its own beginning. Half a second or
-silence alone would spoil the levels: log-mel inputs of .8 s cut from longer clips then differ by .26 and .40 from what
-they were in place, with this by .18."""
+PRECISIONS = ("float32", "bfloat16")
 
 _BLOCK = 250
 """Frames between two reports while decoding, and so the time that a Cancel takes to be heard."""
@@ -57,7 +51,7 @@ _KEPT_BYTES = 256 << 20
 _TAKES_AT_ONCE = 16
 """Takes whose gaze is decoded side by side."""
 
-_COSTS = {"mel": 0.2, "wav2vec2": 7.5, "face": 0.6, "head": 0.1, "gaze": 3.2}
+_COSTS = {"mel": 0.1, "wav2vec2": 7.2, "face": 0.15, "head": 0.05, "gaze": 0.9}
 """CPU seconds a minute of sound, measured: the shares of the progress."""
 
 
@@ -81,6 +75,26 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The number format in which wav2vec 2.0 takes its products; 'bfloat16' only where the device has such products.
+
+    Raises:
+        TalkingEyesError: it has none, or the name is not known.
+    """
+    if name not in PRECISIONS:
+        raise TalkingEyesError(f"The precision '{name}' is not known.", f"Choose one of {', '.join(PRECISIONS)}.")
+    if name == "float32":
+        return torch.float32
+    if device.type == "cpu":
+        asked = [getattr(torch.cpu, ask, None) for ask in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+        there = any(ask() for ask in asked if ask is not None)
+    else:
+        there = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if not there:
+        raise TalkingEyesError(f"This {device.type.upper()} has no products of bfloat16 numbers.", "Choose float32.")
+    return torch.bfloat16
+
+
 class Generator:
     """The networks of one weight bundle on one device, loaded once, and what the last few clips had in common.
 
@@ -88,14 +102,28 @@ class Generator:
     the CPU; the same seed gives the same motion on the same device. The face has no randomness.
     """
 
-    def __init__(self, bundle: str | os.PathLike | None = None, device: str = "auto") -> None:
+    def __init__(
+        self,
+        bundle: str | os.PathLike | None = None,
+        device: str = "auto",
+        features: FeatureCache | None = None,
+        precision: str = "float32",
+    ) -> None:
         """Load ``bundle`` (a folder; None for the starter weights) onto ``device`` (one of ``DEVICES``).
 
+        ``features``: where what the encoders hear is kept beyond this object's life; None keeps it nowhere.
+        ``precision``: one of ``PRECISIONS``, for wav2vec 2.0; the compact encoder is always exact.
+
         Raises:
-            TalkingEyesError: no such device, or the bundle is missing, damaged or of another version.
+            TalkingEyesError: no such device or precision, or the bundle is missing, damaged or of another version.
         """
         self.device = pick_device(device)
         self.bundle = load_bundle(bundle, self.device)
+        dtype = pick_precision(precision, self.device)
+        for encoder in self._encoders():
+            if encoder.config.kind == "wav2vec2":
+                encoder.precision = dtype
+        self._features = features
         self._heard: collections.OrderedDict[str, _Heard] = collections.OrderedDict()
         log.info("bundle '%s' from %s on %s", self.bundle.name, self.bundle.folder, self.device)
 
@@ -272,15 +300,27 @@ class Generator:
     def _hear(self, clip: AudioClip, phases: _Phases) -> _Heard:
         heard = self._heard.get(clip.digest)
         if heard is None:
-            samples = torch.from_numpy(clip.samples).to(self.device)
             features = []
             for encoder in self._encoders():
                 with phases.phase("Listening to the speech", _COSTS[encoder.config.kind], clip.frames) as tick:
-                    features.append(_encode(encoder, samples, tick))
+                    features.append(self._listen(encoder, clip, tick))
             heard = self._heard[clip.digest] = _Heard(features[0], features[-1])
             self._forget()
         self._heard.move_to_end(clip.digest)
         return heard
+
+    def _listen(self, encoder: SpeechEncoder, clip: AudioClip, tick: Callable[[int], None]) -> Tensor:
+        """What the encoder hears, or what is kept of it, (1, T, S)."""
+        key = None
+        if self._features is not None:
+            key = feature_key(clip, encoder, self.bundle.digest_of(encoder))
+            kept = self._features.get(key)
+            if kept is not None and kept.shape == (1, clip.frames, encoder.feature_dim):
+                return kept.to(self.device)
+        features = encode(encoder, torch.from_numpy(clip.samples).to(self.device), tick)
+        if key is not None:
+            self._features.put(key, features)
+        return features
 
     def _make_face(self, clip: AudioClip, heard: _Heard, phases: _Phases) -> None:
         if heard.face is not None:
@@ -428,15 +468,6 @@ class _Phases:
         self._done += cost
 
 
-def _encode(encoder: SpeechEncoder, samples: Tensor, tick: Callable[[int], None]) -> Tensor:
-    """(n,) samples to (1, T, S). A short clip is heard several times over, with pauses, and once remembered."""
-    frames = frame_count(len(samples))
-    if len(samples) < SHORT:
-        once = F.pad(samples, (0, _PAUSE))
-        samples = once.repeat(-(-SHORT // len(once)))
-    return encoder.encode(samples, tick)[:, :frames]
-
-
 def _sampler(takes: list[Streams], settings: GenerationSettings) -> CodeSampler | None:
     """What draws the codes of takes; None where the nearest are taken."""
     if settings.gaze != "sample":
@@ -445,8 +476,8 @@ def _sampler(takes: list[Streams], settings: GenerationSettings) -> CodeSampler 
 
 
 def _cost_of_gaze(takes: int) -> float:
-    """Takes side by side share the reading of the weights, which is most of the work of one."""
-    return _COSTS["gaze"] * (0.8 + 0.2 * takes)
+    """Takes side by side share the reading of the weights, but each has a past of its own."""
+    return _COSTS["gaze"] * (0.55 + 0.45 * takes)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -79,8 +79,8 @@ def decode(
         for begin, end in dict.fromkeys(((first, middle), (middle, last))):
             if begin == end:
                 continue
-            expression = ready.face[begin:end] if face is None else _face(bundle, ready, face.next(begin, end), begin)
-            eyes = gaze.next(begin, end)[0].float().cpu().numpy()
+            expression = ready.face[begin:end] if face is None else _face(bundle, ready, face.next(end - begin), begin)
+            eyes = gaze.next(end - begin)[0].float().cpu().numpy()
             piece = Motion(
                 expression=expression[:, :-3], jaw=expression[:, -3:], head=heads[begin:end],
                 eyes=fixating(eyes, heads[begin:end]), blink=ready.blink[begin:end], seed=ready.seed,
@@ -97,14 +97,13 @@ class _Decoded:
     def __init__(self, steps: FaceSteps | GazeSteps, *inputs: Tensor) -> None:
         self._steps, self._inputs = steps, inputs
         self._made: list[Tensor] = []
-        self._low = 0
 
     def lay_out(self, first: int, last: int, radius: int) -> None:
-        self._low = max(0, first - radius)
-        self._steps.lay_out(*(each[:, self._low : last + radius] for each in self._inputs))
+        low = max(0, first - radius)
+        self._steps.lay_out(*(each[:, low : last + radius] for each in self._inputs), first - low)
 
-    def next(self, first: int, last: int) -> Tensor:
-        self._made.append(self._steps.frames(first - self._low, last - first))
+    def next(self, frames: int) -> Tensor:
+        self._made.append(self._steps.frames(frames))
         return self._made[-1]
 
     def whole(self) -> Tensor:

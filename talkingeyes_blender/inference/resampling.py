@@ -169,7 +169,7 @@ def draw_gaze(
     eyes: np.ndarray,
     first: int,
     last: int,
-    sampler: Callable[[Tensor], Tensor] | CodeSampler | None,
+    sampler: CodeSampler | None,
     takes: int,
     block: int,
     tick: Callable[[int], None] | None = None,

@@ -26,9 +26,11 @@ class SpeechEncoder(nn.Module, abc.ABC):
 
     feature_dim: int
     window: int
-    """Frames that are encoded at a time."""
+    """Frames that are encoded at a time, at most."""
     margin: int
     """Frames on each side of a window that are encoded with it and then dropped."""
+    precision: torch.dtype = torch.float32
+    """In which ``encode`` takes products; what comes out is float32."""
 
     @abc.abstractmethod
     def prepare(self, samples: Tensor) -> Tensor:
@@ -73,6 +75,10 @@ class SpeechEncoder(nn.Module, abc.ABC):
     @torch.inference_mode()
     def encode(self, samples: Tensor, tick: Callable[[int], None] | None = None) -> Tensor:
         """(n,) samples to (1, T, feature_dim), in windows, so that memory and cost a second do not grow."""
+        with torch.autocast(samples.device.type, self.precision, enabled=self.precision != torch.float32):
+            return self._encode(samples, tick).float()
+
+    def _encode(self, samples: Tensor, tick: Callable[[int], None] | None) -> Tensor:
         frames = frame_count(len(samples))
         prepared = self.prepare(nn.functional.pad(samples, (0, frames * FRAME - len(samples)))[None])
         rows = prepared.shape[1] // frames
@@ -82,8 +88,9 @@ class SpeechEncoder(nn.Module, abc.ABC):
                 tick(frames)
             return out
         pieces = []
-        for first in range(0, frames, self.window):
-            last = min(first + self.window, frames)
+        count = -(-frames // self.window)  # of about the same length: a short last one would hear little around it
+        for number in range(count):
+            first, last = frames * number // count, frames * (number + 1) // count
             low, high = max(0, first - self.margin), min(frames, last + self.margin)
             pieces.append(self.features(prepared[:, low * rows : high * rows])[:, first - low : last - low])
             if tick:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from ..errors import TalkingEyesError
 from .speech_encoder import FRAME, SpeechEncoder
 
-_PIECE = 250
-"""Frames that the convolutional front end hears at a time."""
+_PIECE = 100
+"""Frames that the convolutional front end hears at a time. Of 250, its layers take memory that the system has to hand
+out anew each time, which costs a third more; fewer than 50 repeat more at their borders."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +30,11 @@ class Wav2Vec2EncoderConfig:
 class Wav2Vec2Encoder(SpeechEncoder):
     """The convolutional front end at 50 Hz is interpolated to 25 Hz before the transformer, as FaceFormer does.
 
-    Clips longer than a window are encoded in overlapping windows of 30 s; up to that the clip is encoded whole.
+    Clips up to 34 s are encoded whole, longer ones in overlapping windows of up to 34 s. What that does to the motion
+    is in docs/speed.md.
     """
 
-    window = 650
+    window = 750
     margin = 50
 
     def __init__(self, config: Wav2Vec2EncoderConfig = Wav2Vec2EncoderConfig()) -> None:

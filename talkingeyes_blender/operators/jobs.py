@@ -116,14 +116,15 @@ def worker(context: bpy.types.Context) -> Worker:
 
     chosen = preferences.read(context)
     python = chosen.python or own_python()
-    if _worker is None or (_worker.python, _worker.idle) != (python, chosen.idle_seconds):
+    features = (preferences.data_folder() / "features", chosen.features_bytes)
+    if _worker is None or (_worker.python, _worker.idle, _worker.features) != (python, chosen.idle_seconds, features):
         close()
         try:
             logs = preferences.log_folder()
         except OSError as error:  # a log is no condition for generating
             log.warning("the worker has no log: %s", error)
             logs = None
-        _worker = Worker(python, logs, chosen.idle_seconds)
+        _worker = Worker(python, logs, chosen.idle_seconds, features=features)
     return _worker
 
 

@@ -39,12 +39,21 @@ class TalkingEyesPreferences(bpy.types.AddonPreferences):
         min=0.1,
         soft_max=60.0,
     )
+    features_megabytes: bpy.props.IntProperty(
+        name="Keep Heard Speech (MB)",
+        description="Disk space for what the models heard in a sound, so that they need not listen to it again after"
+        " a restart. What was used longest ago goes first. 0 keeps nothing and empties the folder with the next job",
+        default=1024,
+        min=0,
+        soft_max=16384,
+        max=1 << 20,
+    )
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
         draw_set_up(layout, context)
-        for name in ("python", "device", "weights", "wheels", "idle_minutes"):
+        for name in ("python", "device", "weights", "wheels", "idle_minutes", "features_megabytes"):
             layout.prop(self, name)
         row = layout.row()
         row.alignment = "RIGHT"

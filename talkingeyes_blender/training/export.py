@@ -95,7 +95,7 @@ def fit_head_prior(networks: dict[str, nn.Module], dataset: Dataset, crops: int 
             "Leave --fit-prior out.",
         )
     fitted.fit_prior(*(torch.cat(parts) for parts in zip(*codes, strict=True)))
-    _match_spread(fitted, encoder, dataset.split("train"))
+    _match_spread(fitted, encoder, dataset.split("validation"))
     return fitted
 
 
@@ -103,12 +103,14 @@ def _match_spread(vae: HeadVAE, encoder: nn.Module, split: Dataset, clips: int =
     """Widen the fitted prior until generated heads deviate from their mean as far as recorded ones do.
 
     The decoder makes less of a latent than the recording had, as squared errors ask of it, so latents drawn as widely
-    as the encoder's give heads that move too little.
+    as the encoder's give heads that move too little. ``split`` is one that was not trained on: there more is made of
+    speech, and less of the latent.
     """
     speeches, recorded, factor = [], [], vae.latent_factor.clone()
     for index in np.random.default_rng(1).permutation(len(split)):
         sequence, frames = split[int(index)], int(seconds * 25)
-        if sequence.duration < vae.config.window / 25 or not sequence.valid.all():
+        silent = sequence.speaking is not None and sequence.speaking.mean() < 0.3
+        if sequence.duration < vae.config.window / 25 or silent or not sequence.valid.all():
             continue
         recorded.append(sequence.head[:frames])
         speeches.append(encoder.encode(torch.from_numpy(sequence.samples[: frames * 640])))

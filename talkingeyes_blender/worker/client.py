@@ -178,7 +178,7 @@ class Worker:
 
     ``python``: the interpreter that the user chose, or ''. ``log_folder`` gets ``worker.log``. ``idle``: seconds
     without a job after which the process ends. ``scratch``: where the private folder of the jobs' files is made (None:
-    the system's temporary folder).
+    the system's temporary folder). ``features``: folder in which it keeps what it heard, and how many bytes at most.
     """
 
     def __init__(
@@ -188,8 +188,9 @@ class Worker:
         idle: float = 300.0,
         scratch: Path | None = None,
         launcher: Path = LAUNCHER,
+        features: tuple[Path, int] | None = None,
     ) -> None:
-        self.python, self.log_folder, self.idle = python, log_folder, idle
+        self.python, self.log_folder, self.idle, self.features = python, log_folder, idle, features
         self.hello: protocol.Hello | None = None
         self._scratch, self._launcher = scratch, launcher
         self._numbers = itertools.count(1)
@@ -322,7 +323,7 @@ class Worker:
                     return None
                 folder = self._folder
             try:
-                process = WorkerProcess(python, self._launcher, folder, self.idle, self.log_path)
+                process = WorkerProcess(python, self._launcher, folder, self.log_path, *self._options())
             except TalkingEyesError as error:
                 faults.append(error.message)
                 continue
@@ -339,6 +340,13 @@ class Worker:
             log.info("worker %d: %s", process.pid, self.hello)
             return process
         raise TalkingEyesError(" ".join(faults) or "No Python was found that could run the models.", INSTALL)
+
+    def _options(self) -> list[str]:
+        options = ["--idle", str(self.idle)]
+        if self.features is not None:
+            folder, limit = self.features
+            options += ["--features", str(folder), "--features-limit", str(limit)]
+        return options
 
     def _hand_over(self) -> None:
         self._starts += 1

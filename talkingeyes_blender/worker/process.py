@@ -23,11 +23,11 @@ HELLO_SECONDS = 60.0
 
 
 class WorkerProcess:
-    """``python`` running ``launcher``; raise TalkingEyesError if it cannot be started."""
+    """``python`` running ``launcher`` with ``options``; raise TalkingEyesError if it cannot be started."""
 
-    def __init__(self, python: str, launcher: Path, folder: Path, idle: float, log_path: Path | None) -> None:
+    def __init__(self, python: str, launcher: Path, folder: Path, log_path: Path | None, *options: str) -> None:
         self.python = python
-        command = [python, str(launcher), "--folder", str(folder), "--idle", str(idle)]
+        command = [python, str(launcher), "--folder", str(folder), *options]
         with contextlib.ExitStack() as stack:
             errors: object = subprocess.DEVNULL
             if log_path is not None:

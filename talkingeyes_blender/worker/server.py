@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import logging
@@ -162,10 +163,12 @@ class Server:
         return progress
 
 
-def load_generator(bundle: str | None, device: str) -> Any:
+def load_generator(bundle: str | None, device: str, features: tuple[Path, int] | None = None) -> Any:
+    """A Generator; ``features``: the folder where it keeps what it heard, and how many bytes of it at most."""
     from ..inference.generator import Generator
+    from ..inference.hearing import FeatureCache
 
-    return Generator(bundle, device=device)
+    return Generator(bundle, device=device, features=FeatureCache(*features) if features else None)
 
 
 def hello() -> protocol.Hello:
@@ -215,7 +218,11 @@ def main(arguments: list[str], requests: BinaryIO, events: BinaryIO, load=load_g
     parser = argparse.ArgumentParser(prog="worker")
     parser.add_argument("--folder", type=Path, required=True, help="the jobs' files; removed if Blender dies")
     parser.add_argument("--idle", type=float, default=300.0, help="seconds without a request after which to end")
+    parser.add_argument("--features", type=Path, help="where speech features are kept; nowhere by default")
+    parser.add_argument("--features-limit", type=int, default=0, help="bytes of them at most")
     options = parser.parse_args(arguments)
+    if options.features is not None:
+        load = functools.partial(load, features=(options.features, options.features_limit))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def orphaned() -> None:

@@ -82,21 +82,10 @@ class Cascade:
             features, nothing, self.networks["head_vqvae"], self._sampler(speech, seeds, "head codes")
         )
 
-    def _sampler(self, speech: Speech, seeds: Sequence[int], purpose: str) -> _Samplers:
-        return _Samplers([
-            CodeSampler(int(speech.rng(seed, purpose).integers(2**62)), self._temperature, self._top_k)
-            for seed in seeds
-        ])  # fmt: skip
-
-
-class _Samplers:
-    """A sampler for each row of a batch, so that a take depends on its own seed alone."""
-
-    def __init__(self, samplers: list[CodeSampler]) -> None:
-        self._samplers = samplers
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        return torch.cat([sampler(row[None]) for sampler, row in zip(self._samplers, logits, strict=True)])
+    def _sampler(self, speech: Speech, seeds: Sequence[int], purpose: str) -> CodeSampler:
+        """Chance for each row of a batch, so that a take depends on its own seed alone."""
+        numbers = [int(speech.rng(seed, purpose).integers(2**62)) for seed in seeds]
+        return CodeSampler(numbers, self._temperature, self._top_k)
 
 
 def _torch_rng(speech: Speech, seed: int, purpose: str) -> torch.Generator:

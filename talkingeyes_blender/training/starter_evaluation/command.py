@@ -102,9 +102,9 @@ def _gaze(generator, options: argparse.Namespace) -> dict:
     dataset, found = Dataset(options.data), {}
     if options.scanpaths:
         found["scanpaths"] = gaze.against_scanpaths(dataset.split("train"), options.scanpaths)
-    generated = gaze.Generated(generator, dataset.split("validation"), 3 * options.clips)
+    generated = gaze.Generated(generator, dataset.split("test"), 3 * options.clips)
     if not len(generated):
-        raise TalkingEyesError("The validation split holds no recording of ten seconds.", "Use a larger corpus.")
+        raise TalkingEyesError("The test split holds no recording of ten seconds.", "Use a larger corpus.")
     found["gaze"] = gaze.table(generated)
     ratio = gaze.diversity_ratio(generator, generated)
     found["gaze"]["diversity of ten takes against ten recordings"] = {"ratio": ratio}
