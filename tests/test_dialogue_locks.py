@@ -120,7 +120,7 @@ def test_a_part_that_is_locked_meanwhile(scene):
     planned = plan(True)
     bpy.ops.talkingeyes.lock_part(part="gaze", take=takes(head())[2].id)
     before = animation_hash()
-    with pytest.raises(jobs.TalkingEyesError, match="gaze of this take is locked"):
+    with pytest.raises(jobs.TalkingEyesError, match="Locked in this take: Gaze"):
         planned.apply(bpy.context, jobs.worker(bpy.context).submit(planned.task).wait())
     assert animation_hash() == before, "not even the first two"
 
