@@ -120,14 +120,14 @@ def test_a_part_that_is_locked_meanwhile(scene):
     planned = plan(True)
     bpy.ops.talkingeyes.lock_part(part="gaze", take=takes(head())[2].id)
     before = animation_hash()
-    with pytest.raises(jobs.TalkingEyesError, match="gaze of this take is locked"):
+    with pytest.raises(jobs.TalkingEyesError, match="Locked in this take: Gaze"):
         planned.apply(bpy.context, jobs.worker(bpy.context).submit(planned.task).wait())
     assert animation_hash() == before, "not even the first two"
 
 
 def test_a_fault_in_the_middle_of_the_writing_leaves_none_of_the_takes(scene, folder, monkeypatch):
     bpy.ops.talkingeyes.generate_dialogue()
-    before, write, calls = animation_hash(), curves.write_take, []
+    before, write, calls = animation_hash(), curves.write_take_in_steps, []
 
     def fail_at_the_second(*arguments, **options):
         calls.append(options)
@@ -136,7 +136,7 @@ def test_a_fault_in_the_middle_of_the_writing_leaves_none_of_the_takes(scene, fo
         return write(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(curves, "write_take", fail_at_the_second)
+        patch.setattr(curves, "write_take_in_steps", fail_at_the_second)
         assert "ZeroDivisionError" in refusal(bpy.ops.talkingeyes.generate_dialogue, apart=True)
     assert len(calls) == 2 and animation_hash() == before
     assert bpy.ops.talkingeyes.recover() == {"FINISHED"}
