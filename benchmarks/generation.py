@@ -106,7 +106,7 @@ def measure(sound: Path, weights: str | None, device: str) -> dict[str, Any]:
             watch.start("")
             later = Generator(weights, device, kept)
             watch.start("new session, resample")
-            later.resample_gaze(clip, motion, 2)
+            later.resample(clip, motion, 2)
             watch.start("")
     return {
         "seconds": clip.duration,

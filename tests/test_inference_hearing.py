@@ -56,7 +56,7 @@ def test_another_session_hears_nothing_again(weights, tmp_path, seconds):
     later = deaf(Generator(weights, "cpu", FeatureCache(tmp_path)))
     assert same(motion, later.generate(sound, 1))
     later = deaf(Generator(weights, "cpu", FeatureCache(tmp_path)))
-    assert same(plain.resample_gaze(sound, motion, 2), later.resample_gaze(sound, motion, 2))
+    assert same(plain.resample(sound, motion, 2), later.resample(sound, motion, 2))
 
 
 def test_other_sound_weights_or_settings_are_others(weights, tmp_path, monkeypatch):

@@ -288,8 +288,8 @@ def test_playback_begins_and_is_put_back_unless_the_take_comes(ready, double, mo
     window.until_ended()
     assert not bpy.context.screen.is_animation_playing
     assert (ready.frame_current, ready.sync_mode) == (7, "NONE")
-    double("answer")
-    assert Window().until_ended() == {"FINISHED"}
+    double("slow")
+    assert Window().until_shown(1).until_ended() == {"FINISHED"}
     assert bpy.context.screen.is_animation_playing, "now it plays the take"
     bpy.ops.screen.animation_cancel(restore_frame=False)
     assert not bpy.context.screen.is_animation_playing

@@ -129,7 +129,7 @@ def test_real_seams(testdata):
                     new, kept = frame_speed(getattr(other, channel)), frame_speed(getattr(motion, channel))
                     assert new[[third - 1, 2 * third - 1]].max() <= kept.max()
                     assert new[2 * third - 1] <= kept[2 * third - 1] + 0.6
-                assert np.degrees(np.abs(other.eyes - motion.eyes)).max() > 2
+                assert np.degrees(np.abs(other.eyes - motion.eyes)).max() > 1
 
 
 def test_a_past_is_taken_as_the_decoders_own(generator, sound, motion):
