@@ -27,6 +27,8 @@ def take_streams():
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+    # A file is written by the block: what was printed before a crash must be in the log.
+    sys.stdout.reconfigure(line_buffering=True)
     return requests, events
 
 
