@@ -96,6 +96,7 @@ class Motion:
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
             with os.fdopen(handle, "wb") as stream:
                 np.savez_compressed(stream, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+            os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
             os.replace(temporary, path)
             temporary = None
         except OSError as error:

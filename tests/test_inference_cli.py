@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,8 @@ def test_as_a_command(sounds, weights, tmp_path):
     assert shapes == {"expression": (25, 41), "jaw": (25, 3), "head": (25, 3), "eyes": (25, 6), "blink": (25, 2)}
     assert Motion.load(out / "two.npz").frames == 14
     assert Motion.load(out / "one.take2.npz").seed == 8
+    if os.name == "posix":
+        assert (out / "two.npz").stat().st_mode & 0o044 == 0o044, "others of the studio can read it"
 
 
 def run(capsys, *arguments) -> tuple[int, str]:

@@ -179,6 +179,7 @@ def replace_file(path: Path, payload: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(payload)
+        os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
         os.replace(temporary, path)
     except OSError as error:
         raise TalkingEyesError(f"{path} could not be written ({error.strerror}).", "Free some space.") from error
