@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
 from .errors import TalkingEyesError
+from .files import written_whole
 
 FPS = 25.0
 """Frame rate of the models, in frames per second."""
@@ -89,23 +88,9 @@ class Motion:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an npz beside ``path``, then rename it there, so that no half-written file is ever seen."""
-        path = Path(path)
         self.checked()
-        temporary = None
-        try:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-            with os.fdopen(handle, "wb") as stream:
-                np.savez_compressed(stream, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
-            os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
-            os.replace(temporary, path)
-            temporary = None
-        except OSError as error:
-            raise TalkingEyesError(
-                f"{path} could not be written ({error.strerror}).", "Choose a folder that can be written and has space."
-            ) from error
-        finally:
-            if temporary:
-                os.unlink(temporary)
+        with written_whole(path) as beside, open(beside, "wb") as stream:
+            np.savez_compressed(stream, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Motion:

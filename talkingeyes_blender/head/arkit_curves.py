@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import TalkingEyesError
+from ..files import written_whole
 from ..motion import Motion
 from . import rotation
 from .arkit import INDEX, STANDIN
@@ -24,7 +25,6 @@ from .arkit_values import (
     jaw_values,
     look_values,
 )
-from .writing import written_whole
 
 _SIDES = ("Left", "Right")
 NAMES = (

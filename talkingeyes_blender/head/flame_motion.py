@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import TalkingEyesError
+from ..files import written_whole
 from ..motion import Motion
 from . import rotation
 from .arkit import STANDIN
@@ -22,7 +23,6 @@ from .face_basis import LandmarkBasis
 from .model import HeadModel
 from .standin import load_standin
 from .transfer import solve_transfer
-from .writing import written_whole
 
 VERSION = 1
 AVATAR_EXPRESSIONS = 100

@@ -15,7 +15,7 @@ import bpy
 import numpy as np
 
 from ..errors import TalkingEyesError
-from ..head.writing import written_whole
+from ..files import written_whole
 from .export_bake import Baked, baked
 from .export_sample import Progress
 from .head_rig import HeadRig

@@ -11,7 +11,7 @@ from pathlib import Path
 import bpy
 
 from ..errors import TalkingEyesError
-from ..head.writing import written_whole
+from ..files import written_whole
 from .find import face_meshes
 from .mapping import RigMap, read_map, store_map
 from .mapping_rows import CHOSEN, FOUND, GUESSED, IGNORED, holder, refuse_linked, table

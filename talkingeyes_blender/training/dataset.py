@@ -17,7 +17,6 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Series
@@ -27,6 +26,7 @@ import numpy as np
 import soundfile
 
 from ..errors import TalkingEyesError
+from ..files import written_whole
 from ..motion import CHANNELS, FPS
 
 VERSION = 1
@@ -175,17 +175,8 @@ def sound_checksum(folder: Path, name: str) -> bytes:
 
 def replace_file(path: Path, payload: bytes) -> None:
     """Write beside ``path``, then rename, so that a half-written file is never seen."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(payload)
-        os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TalkingEyesError(f"{path} could not be written ({error.strerror}).", "Free some space.") from error
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    with written_whole(path) as beside:
+        beside.write_bytes(payload)
 
 
 def write_sequence(folder: str | os.PathLike, sequence: Sequence) -> None:
