@@ -23,7 +23,7 @@ if not bpy.app.build_options.audaspace:
 
 from _animation import animation_hash  # noqa: E402
 from _scene import scene_hash  # noqa: E402
-from test_operators import PYTHON, addon, delete_head, double, ready, refusal, scene, speech  # noqa: E402, F401
+from test_operators import PYTHON, addon, delete_head, double, meanwhile, ready, refusal, scene, speech  # noqa: E402, F401
 
 from talkingeyes_blender import preferences  # noqa: E402
 from talkingeyes_blender.operators import jobs, kept, subject  # noqa: E402
@@ -83,21 +83,6 @@ def make(worker, act=lambda: None) -> tuple[GeneratePlan, object]:
     act()
     kept.look_again()
     return planned, job
-
-
-def meanwhile(monkeypatch, act) -> None:
-    """Let ``act`` happen between a job's end and the writing of its motion."""
-    from talkingeyes_blender.worker import client
-
-    wait = client.Job.wait
-
-    def waited(job, on_progress=None):
-        motion = wait(job, on_progress)
-        act()
-        meanwhile.hash = scene_hash()
-        return motion
-
-    monkeypatch.setattr(client.Job, "wait", waited)
 
 
 def the_take():

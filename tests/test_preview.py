@@ -4,8 +4,6 @@
 # ruff: noqa: F811 - fixtures of another file
 from __future__ import annotations
 
-import types
-
 import numpy as np
 import pytest
 
@@ -16,6 +14,7 @@ if not bpy.app.build_options.audaspace:
 from _animation import animation_hash  # noqa: E402
 from _rigs import dump_animation, every_curve  # noqa: E402
 from _scene import scene_hash  # noqa: E402
+from _window import JobWindow  # noqa: E402
 from test_jobs import folder, the_take, until  # noqa: E402, F401
 from test_operators import addon, delete_head, double, ready, scene, speech  # noqa: E402, F401
 
@@ -29,24 +28,11 @@ from talkingeyes_blender.worker.client import Piece  # noqa: E402
 PLAY = preview.Preview._play
 
 
-class Window(jobs.JobOperator):
+class Window(JobWindow):
     """What Blender makes of Generate in a window, without one: begun, ticked and ended by hand."""
 
     bl_label, bl_idname, edited = "Generate", "talkingeyes.generate", "KEEP"
     plan = Generate.plan
-
-    def __init__(self) -> None:
-        self.said = []
-        self._begin(bpy.context, watched=True)
-
-    def report(self, kind, text) -> None:
-        self.said.append(text)
-
-    def _leave_window(self, _context) -> None:
-        jobs._leave()
-
-    def tick(self) -> set[str]:
-        return self.modal(bpy.context, types.SimpleNamespace(type="TIMER", value="NOTHING"))
 
     def until_shown(self, pieces: int) -> Window:
         until(lambda: self.tick() and self._preview._shown >= pieces)

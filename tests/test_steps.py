@@ -9,6 +9,7 @@ import types
 import bpy
 import pytest
 from _animation import animation_hash
+from _window import JobWindow
 from test_operators import addon, bundle, double, ready, scene, speech  # noqa: F401
 
 from talkingeyes_blender.errors import TalkingEyesError
@@ -16,28 +17,14 @@ from talkingeyes_blender.operators import jobs
 from talkingeyes_blender.operators.generate_takes import GenerateTakes
 from talkingeyes_blender.rig.steps import Work, finish
 
-TIMER = types.SimpleNamespace(type="TIMER", value="NOTHING")
 KEY = types.SimpleNamespace(type="G", value="PRESS")
 
 
-class Window(jobs.JobOperator):
+class Window(JobWindow):
     """What Blender makes of Generate Takes in a window, without one."""
 
     bl_label, bl_idname, edited = "Generate Takes", "talkingeyes.generate_takes", "KEEP"
     plan = GenerateTakes.plan
-
-    def __init__(self) -> None:
-        self.said = []
-        self._begin(bpy.context, watched=True)
-
-    def report(self, kind, text) -> None:
-        self.said.append(text)
-
-    def _leave_window(self, _context) -> None:
-        jobs._leave()
-
-    def tick(self, event=TIMER) -> set[str]:
-        return self.modal(bpy.context, event)
 
     def until_writing(self):
         for _ in range(600):
