@@ -16,8 +16,8 @@ from talkingeyes_blender.head.arkit import INDEX, STANDIN
 from talkingeyes_blender.inference.audio import read_audio
 from talkingeyes_blender.training.check_data import refuse_faults
 from talkingeyes_blender.training.corpus import aligner, recordings
+from talkingeyes_blender.training.corpus.speech import Phone
 from talkingeyes_blender.training.corpus.transcripts import find_sounds, transcript_of
-from talkingeyes_blender.training.corpus.voices import Phone
 from talkingeyes_blender.training.dataset import Dataset
 
 SAMPLE = Path(__file__).resolve().parents[1] / "talkingeyes_blender" / "assets" / "speech.flac"

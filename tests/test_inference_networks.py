@@ -124,6 +124,43 @@ def test_encoder_windows_equal_whole(window):
     assert done[-1] == FRAMES and done == sorted(done)
 
 
+def _mel(level_seconds: float) -> MelEncoder:
+    config = MelEncoderConfig(dim=12, bands=16, dilations=(1, 2), fine_dilations=(1,), level_seconds=level_seconds)
+    return MelEncoder(config).eval()
+
+
+def _talk(seconds: float, seed: int) -> torch.Tensor:
+    count = int(seconds * 16000)
+    return 0.1 * normal(count, seed=seed) * normal(count, seed=seed + 1).cumsum(0).mul(0.02).sin()
+
+
+def test_levels_around_each_instant_are_those_of_a_clip_of_that_length():
+    talk = _talk(4.0, 1)[None]
+    assert torch.equal(_mel(4.0).prepare(talk), _mel(0.0).prepare(talk))
+    # Of a longer clip, the middle of its first window: what comes after it is not heard.
+    longer = torch.cat([talk, _talk(8.0, 3)[None]], 1)
+    whole, around = _mel(0.0).prepare(talk)[0], _mel(4.0).prepare(longer)[0]
+    assert len(around) == 1200 and torch.isfinite(around).all()
+    assert (around[190:201] - whole[190:201]).abs().max() < 0.02
+
+
+def test_a_speaker_who_is_10_db_quieter_than_the_one_before_is_heard_alike():
+    loud, quiet = _talk(8.0, 1), _talk(8.0, 3)
+    encoder = _mel(4.0)
+    alone = encoder.prepare(quiet[None])[0]
+    after = encoder.prepare(torch.cat([loud, quiet * 10**-0.5])[None])[0][800:]
+    assert (after - alone)[300:].abs().max() < 0.02
+    plain = _mel(0.0).prepare(torch.cat([loud, quiet * 10**-0.5])[None])[0][800:]
+    assert (plain - alone)[300:].abs().mean() > 0.1
+
+
+def test_a_pause_is_not_raised_to_speech():
+    tone = torch.cat([_talk(8.0, 1), 0.001 * _talk(12.0, 3)])[None]
+    energy = _mel(4.0).prepare(tone)[0, 1500:, -1]
+    speech = _mel(4.0).prepare(tone)[0, :600, -1]
+    assert energy.quantile(0.9) < speech.quantile(0.9) - 1.0
+
+
 @pytest.mark.parametrize("samples", [1, 160, 640, 641, 3200])
 def test_encoder_takes_the_shortest_clips(samples):
     encoder = tiny_networks()["face_encoder"]

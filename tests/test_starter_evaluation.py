@@ -13,7 +13,8 @@ from talkingeyes_blender.head.arkit import EXPRESSIONS, INDEX
 from talkingeyes_blender.head.standin import load_standin
 from talkingeyes_blender.inference.audio import AudioClip
 from talkingeyes_blender.training.__main__ import main
-from talkingeyes_blender.training.corpus.voices import Phone, available_voices, is_held_out
+from talkingeyes_blender.training.corpus.speech import Phone
+from talkingeyes_blender.training.corpus.voices import available_voices, is_held_out
 from talkingeyes_blender.training.evaluation import gaze_metrics
 from talkingeyes_blender.training.evaluation.intervals import Interval
 from talkingeyes_blender.training.starter_evaluation import closures, command, figures, gaze, real, rest, unheard

@@ -25,6 +25,11 @@ _BEFORE = (_WINDOW - _HOP) // 2
 """Samples before a row's own hundredth of a second that its window sees."""
 _CREST = 0.5
 """By how much, in powers of ten, the loudest row of speech lies above the 95th percentile, about."""
+_QUIETER = 1.5
+"""By how much, in powers of ten, the level around an instant may lie below the clip's: a pause is not speech."""
+_RELATIVE = (-4.5, 1.0)
+_QUIETEST = -5.0
+"""Digital silence has no loud frames to measure by; a floor keeps its noise from being raised to speech."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +42,9 @@ class MelEncoderConfig:
     fine_dilations: tuple[int, ...] = (1, 2)
     """Dilation of each residual block at twice the motion's rate, where closures are still sharp."""
     dropout: float = 0.05
+    level_seconds: float = 0.0
+    """Seconds around each instant over which levels and colour are measured; 0 is the whole clip. Best the length of
+    the crops of training, which have no more to measure by."""
 
 
 def mel_filters(bands: int, low: float = 50.0, high: float = 7600.0) -> Tensor:
@@ -94,25 +102,50 @@ class MelEncoder(SpeechEncoder):
         self.margin = 2 + -(-fine_reach // 2) + sum(block.reach for block in self.coarse)
 
     def prepare(self, samples: Tensor) -> Tensor:
-        """(B, T * 640) samples to (B, 4 T, bands + 1): log-mel relative to the clip's loud frames, and that level.
+        """(B, T * 640) samples to (B, 4 T, bands + 1): log-mel relative to its loud frames, and that level.
 
-        Half of each band's mean over the clip is taken off, which removes much of a room's or a microphone's colour.
+        Half of each band's mean is taken off, which removes much of a room's or a microphone's colour. Both are those
+        of the clip, or of the ``level_seconds`` around each row.
         """
         with torch.autocast(samples.device.type, enabled=False):
             samples = F.pad(samples.float(), (_BEFORE, _WINDOW))
             frames = samples.unfold(1, _WINDOW, _HOP)[:, : (samples.shape[1] - _WINDOW) // 640 * _ROWS]
             spectra = torch.cat([self._log_mel(part) for part in frames.split(3000, dim=1)], dim=1)
-            level = torch.quantile(spectra.amax(-1), 0.95, dim=1)[:, None, None]
-            return self._levelled(spectra, level)
+            around = int(self.config.level_seconds * RATE) // _HOP
+            if 0 < around < spectra.shape[1]:
+                return torch.stack([self._levelled_around(clip, around) for clip in spectra])
+            level = _loud(spectra.amax(-1))[:, None, None]
+            return self._levelled(spectra, level, _relative(spectra, level).mean(1, keepdim=True))
 
     @staticmethod
-    def _levelled(spectra: Tensor, level: Tensor) -> Tensor:
-        """(B, rows, bands) log-mel and its (B, 1, 1) level to what the first convolution takes."""
-        # Digital silence has no loud frames to measure by; a floor keeps its noise from being raised to speech.
-        relative = (spectra - level.clamp_min(-5.0)).clamp(-4.5, 1.0)
-        colour = relative.mean(1, keepdim=True)
-        energy = (spectra.amax(-1, keepdim=True) - level.clamp_min(-5.0)).clamp(-4.5, 1.0)
-        return torch.cat([(relative - 0.5 * colour) / 0.9, energy / 1.5 + 1.0], dim=-1)
+    def _levelled(spectra: Tensor, level: Tensor, colour: Tensor) -> Tensor:
+        """(..., rows, bands) log-mel, its level and the means of its bands to what the first convolution takes."""
+        energy = _relative(spectra.amax(-1, keepdim=True), level)
+        return torch.cat([(_relative(spectra, level) - 0.5 * colour) / 0.9, energy / 1.5 + 1.0], dim=-1)
+
+    def _levelled_around(self, spectra: Tensor, around: int) -> Tensor:
+        """(rows, bands) log-mel to what the first convolution takes, by what is heard around each row.
+
+        Level and colour are measured over windows of ``around`` rows, a quarter of one apart, and drawn between.
+        """
+        rows, hop = len(spectra), around // 4
+        loudness = spectra.amax(-1)
+        least = _loud(loudness) - _QUIETER
+        count = -(-rows // hop) + 1
+        starts = [min(max(k * hop - around // 2, 0), rows - around) for k in range(count)]
+        levels = torch.stack([_loud(loudness[s : s + around]) for s in starts]).maximum(least)
+        colours = torch.stack(
+            [_relative(spectra[s : s + around], level).mean(0) for s, level in zip(starts, levels, strict=True)]
+        )
+        result = spectra.new_empty(rows, spectra.shape[1] + 1)
+        ramp = torch.arange(hop, device=spectra.device)[:, None] / hop
+        for k in range(count - 1):
+            part = spectra[k * hop : (k + 1) * hop]
+            share = ramp[: len(part)]
+            result[k * hop : (k + 1) * hop] = self._levelled(
+                part, levels[k].lerp(levels[k + 1], share), torch.lerp(colours[k], colours[k + 1], share)
+            )
+        return result
 
     def _log_mel(self, frames: Tensor) -> Tensor:
         power = torch.fft.rfft(frames * self.taper, n=_FFT).abs().square()
@@ -127,6 +160,15 @@ class MelEncoder(SpeechEncoder):
         for block in self.coarse:
             x = block(x)
         return self.norm(x)
+
+
+def _loud(loudness: Tensor) -> Tensor:
+    """The level of speech: the 95th percentile over the last axis."""
+    return torch.quantile(loudness, 0.95, dim=-1)
+
+
+def _relative(spectra: Tensor, level: Tensor) -> Tensor:
+    return (spectra - level.clamp_min(_QUIETEST)).clamp(*_RELATIVE)
 
 
 class MelStream:
@@ -158,7 +200,8 @@ class MelStream:
         spectra = spectra[-_ROWS * self._history :]
         loudness = spectra.amax(-1)
         # Where speech has only begun, few rows are loud; those few are then what is measured by.
-        level = torch.maximum(torch.quantile(loudness, 0.95), loudness.max() - _CREST)
+        level = torch.maximum(_loud(loudness), loudness.max() - _CREST)
         low = max(heard // _ROWS - len(spectra) // _ROWS, first - encoder.margin)
-        prepared = encoder._levelled(spectra[None], level[None, None, None])[:, -(heard - low * _ROWS) :]
+        colour = _relative(spectra, level).mean(0)
+        prepared = encoder._levelled(spectra[None], level, colour)[:, -(heard - low * _ROWS) :]
         return encoder.features(prepared)[:, first - low :]

@@ -211,7 +211,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
         )
     if stage == "face":
         return FaceStage(
-            encoder=MelEncoderConfig(dim=192, dropout=0.0),
+            encoder=MelEncoderConfig(dim=192, dropout=0.0, level_seconds=4.0),
             face=FaceDecoderConfig(speech_dim=192, shut=64),
             loop=LoopConfig(
                 steps=10500, batch=16, frames=100, learning_rate=1.2e-3, warmup=200, final_rate=0.03, weight_decay=0.01,

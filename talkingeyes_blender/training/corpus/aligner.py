@@ -7,13 +7,14 @@ It shares nothing with the speech programs of the corpus. Its phones are CMU's, 
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import numpy as np
 
 from ...errors import TalkingEyesError
 from .prosody import HZ as LEVEL_HZ
 from .prosody import loudness_db
-from .voices import Phone
+from .speech import Phone
 
 ALPHABET = "cmu"
 _STEP = 0.01
@@ -38,6 +39,17 @@ def _decoder(**settings):
     from pocketsphinx import Decoder
 
     return Decoder(loglevel="FATAL", **settings)
+
+
+@cache
+def _dictionary():
+    return _decoder(lm=None)
+
+
+@cache
+def knows(word: str) -> bool:
+    """Whether the dictionary has a word (in small letters)."""
+    return _dictionary().lookup_word(word) is not None
 
 
 def _pcm(samples: np.ndarray) -> bytes:
@@ -68,17 +80,15 @@ def align(samples: np.ndarray, text: str) -> list[Phone]:
     if not words:
         raise TalkingEyesError("The transcript holds no English words.", "Write what is said, in letters.")
     sound = _pcm(samples)
-    decoder = _decoder(lm=None, **_BEAMS[0])
-    unknown = [word for word in words if decoder.lookup_word(word) is None]
+    unknown = [word for word in words if not knows(word)]
     if unknown:
         raise TalkingEyesError(
             f"The aligner's dictionary lacks {', '.join(sorted(set(unknown)))}.",
             "Write numbers and names as words that sound like them, or leave the recording out.",
         )
-    for attempt, settings in enumerate(_BEAMS):
-        decoder = decoder if attempt == 0 else _decoder(lm=None, **settings)
+    for settings in _BEAMS:
         try:
-            return _align(decoder, sound, " ".join(words))
+            return _align(_decoder(lm=None, **settings), sound, " ".join(words))
         except (RuntimeError, ValueError) as error:
             reason = error
     raise TalkingEyesError(

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.signal import find_peaks
 
 from .phones import SILENCE
-from .voices import RATE
+from .speech import RATE
 
 HOP = 160
 HZ = RATE // HOP

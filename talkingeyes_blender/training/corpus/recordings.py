@@ -28,8 +28,8 @@ from ...inference.audio import read_audio
 from ..dataset import RATE, is_complete, replace_file, sequence_paths, write_description, write_sequence
 from . import aligner, build
 from .prosody import HZ, loudness_db
+from .speech import Phone
 from .transcripts import find_sounds, transcript_of
-from .voices import Phone
 
 log = logging.getLogger(__name__)
 

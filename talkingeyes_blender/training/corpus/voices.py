@@ -1,4 +1,5 @@
-"""Speech programs that say when each sound is made: espeak-ng (through its library), flite and festival.
+"""The voices of the corpus, and how they speak: espeak-ng (through its library), flite and festival say when each sound
+is made; for the voices of aligned_voices.py an aligner finds it.
 
 Each utterance comes back as float32 at 16 kHz with its phones in seconds. A program that is not installed is left out
 with a logged line. Programs are started with argument lists, never through a shell.
@@ -10,7 +11,6 @@ release, and the closure is 40 ms of digital silence before the label.
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import re
@@ -28,54 +28,13 @@ import soundfile
 from scipy.signal import resample_poly
 
 from ...errors import TalkingEyesError
+from . import aligned_voices
+from .aligned_voices import Raw
+from .speech import RATE, Delivery, Phone, Utterance, Voice
 
 log = logging.getLogger(__name__)
 
-RATE = 16000
 PACKAGES = "espeak-ng flite festival festvox-us-slt-hts festvox-kallpc16k"
-
-
-@dataclasses.dataclass(frozen=True)
-class Phone:
-    start: float
-    end: float
-    name: str
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Utterance:
-    samples: np.ndarray
-    """(N,) float32 at 16 kHz, peak 0.5."""
-    phones: tuple[Phone, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Delivery:
-    """How one speaker of a sequence talks."""
-
-    speed: float = 1.0
-    """1 is the voice's own tempo, 2 twice as fast."""
-    pitch: float = 1.0
-    """Factor on the voice's own mean F0, where the program lets it be set (not rms, nor those of HTS)."""
-    liveliness: float = 1.0
-    """Factor on the spread of F0."""
-    warp: float = 1.0
-    """Factor on all resonances (and F0), by resampling; tempo is kept."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Voice:
-    program: str
-    name: str
-    """What the program calls it; for espeak-ng ``language+variant``."""
-    language: str
-    alphabet: str
-    mean_f0: float = 120.0
-
-    @property
-    def subject(self) -> str:
-        return f"{self.program}:{self.name}"
-
 
 # Shares among all voices of the corpus. kal and kal16 are one man, as are all voices of espeak-ng one engine.
 _FLITE = {"slt": (0.16, 170.0), "rms": (0.17, 100.0), "kal16": (0.05, 105.0), "awb": (0.015, 130.0)}
@@ -95,12 +54,11 @@ _ESPEAK_LANGUAGES = (
     ("pl", 0.5), ("cs", 1), ("sk", 1), ("hu", 0.5), ("ro", 0.5), ("ca", 0.5), ("tr", 0.5), ("hr", 0.5), ("et", 0.5),
     ("lv", 0.3), ("sw", 0.3), ("id", 0.5), ("fi", 0.3),
 )  # fmt: skip
-_ESPEAK_VARIANTS = (
-    """f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 klatt klatt2 klatt3 klatt4 Alex Alicia Andrea Andy Annie Denis Diogo Gene
+_ESPEAK_VARIANTS = """
+    f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 klatt klatt2 klatt3 klatt4 Alex Alicia Andrea Andy Annie Denis Diogo Gene
     Henrique Hugo Jacky Lee Marco Mario Michael Mike Nguyen adam anika antonio aunty belinda benjamin boris caleb
     david ed edward grandma grandpa iven john linda marcelo max michel miguel norbert pablo paul pedro quincy rob
     robert sandro shelby steph travis victor zac"""
-)
 HELD_OUT_LANGUAGE = "fi"
 _HELD_OUT_VOICES = {"flite:awb", "festival:ked_diphone"}
 PINNED = {
@@ -108,6 +66,8 @@ PINNED = {
     "festival:cmu_us_slt_arctic_hts": "train", "festival:lp_diphone": "train", "festival:pc_diphone": "train",
     "festival:upc_ca_ona_hts": "train", "festival:czech_dita": "train", "festival:czech_krb": "train",
     "festival:czech_machac": "validation", "festival:czech_ph": "test",
+    "pico:en-US": "train", "pico:en-GB": "train", "rhvoice:bdl": "train", "rhvoice:clb": "train",
+    "asterisk:en_US_f_Allison": "train",
 }  # fmt: skip
 """Natural voices are few: a hash must not take them out of training."""
 
@@ -143,7 +103,7 @@ def available_voices(programs: Sequence[str] | None = None) -> tuple[tuple[Voice
     ``programs`` (a tuple) limits them. Raises TalkingEyesError if there is none.
     """
     found: list[tuple[Voice, float]] = []
-    wanted = programs or ("espeak-ng", "flite", "festival")
+    wanted = programs or ("espeak-ng", "flite", "festival", *aligned_voices.PROGRAMS)
     if "espeak-ng" in wanted:
         if not _has_espeak():
             log.warning("espeak-ng is not installed; its voices are left out.")
@@ -170,6 +130,7 @@ def available_voices(programs: Sequence[str] | None = None) -> tuple[tuple[Voice
         for name, (share, language, alphabet) in _FESTIVAL.items():
             if name in present:
                 found.append((Voice("festival", name, language, alphabet, 105.0), share))
+    found += aligned_voices.available(wanted)
     if not found:
         raise TalkingEyesError(
             "No speech program was found, and the corpus is spoken by one.",
@@ -183,18 +144,14 @@ def available_voices(programs: Sequence[str] | None = None) -> tuple[tuple[Voice
 
 def speak(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list[Utterance]:
     """Speak each text; those that a program could not speak, or mislabelled, are missing from the result."""
-    raw = {"espeak": _speak_espeak, "flite": _speak_flite, "festival": _speak_festival}[voice.program](
-        voice, texts, delivery
-    )
+    programs = {"espeak": _speak_espeak, "flite": _speak_flite, "festival": _speak_festival}
+    raw = programs.get(voice.program, aligned_voices.speak)(voice, texts, delivery)
     utterances = []
     for samples, rate, phones in raw:
         utterance = _finished(samples, rate, phones, delivery.warp)
         if utterance is not None:
             utterances.append(utterance)
     return utterances
-
-
-_Raw = tuple[np.ndarray, int, list[Phone]]
 
 
 def _finished(samples: np.ndarray, rate: int, phones: list[Phone], warp: float) -> Utterance | None:
@@ -223,7 +180,7 @@ def _has_espeak() -> bool:
     return subprocess.run([sys.executable, "-S", str(_ESPEAK), "--probe"], timeout=60, check=False).returncode == 0
 
 
-def _speak_espeak(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list[_Raw]:
+def _speak_espeak(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list[Raw]:
     request = {
         "voice": voice.name,
         "rate": int(np.clip(175 * delivery.speed / delivery.warp, 80, 420)),
@@ -260,7 +217,7 @@ def _plain(text: str) -> str:
     return re.sub(r"[^\w ,.;:'!?-]", " ", text)
 
 
-def _speak_flite(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list[_Raw]:
+def _speak_flite(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list[Raw]:
     spoken = []
     with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
         path = Path(folder) / "out.wav"
@@ -292,7 +249,7 @@ def _run(command: list[str], timeout: float, stdin: bytes = b"") -> bytes | None
     return result.stdout
 
 
-def _flite_result(output: str, path: Path) -> _Raw | None:
+def _flite_result(output: str, path: Path) -> Raw | None:
     phones, before = [], 0.0
     for item in output.split():
         name, separator, end = item.rpartition(":")
@@ -313,7 +270,7 @@ def _flite_result(output: str, path: Path) -> _Raw | None:
 _ENCODINGS = {"cs": "iso-8859-2"}
 
 
-def _speak_festival(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list[_Raw]:
+def _speak_festival(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list[Raw]:
     """All texts in one run of the program, whose start takes longest."""
     with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
         lines = _festival_settings(voice, delivery)
@@ -349,7 +306,7 @@ def _festival_settings(voice: Voice, delivery: Delivery) -> list[str]:
     return lines
 
 
-def _festival_result(labels: Path, sound: Path) -> _Raw | None:
+def _festival_result(labels: Path, sound: Path) -> Raw | None:
     if not labels.exists() or not sound.exists():
         return None
     phones, before = [], 0.0

@@ -21,8 +21,8 @@ from ...inference.speech_encoder import FRAME
 from ...motion import FPS
 from ..corpus import aligner, articulation, build, prosody
 from ..corpus.articulation import Segment
+from ..corpus.speech import Phone
 from ..corpus.transcripts import find_sounds, transcript_of
-from ..corpus.voices import Phone
 from ..evaluation.intervals import Interval
 from . import closures, figures
 from .mouth import Mouth, Viewer

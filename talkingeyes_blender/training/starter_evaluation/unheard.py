@@ -16,7 +16,8 @@ from ...inference.audio import AudioClip
 from ...inference.generator import Generator
 from ..corpus import build
 from ..corpus.articulation import Segment
-from ..corpus.voices import HELD_OUT_LANGUAGE, Voice, available_voices, is_held_out
+from ..corpus.speech import Voice
+from ..corpus.voices import HELD_OUT_LANGUAGE, available_voices, is_held_out
 from . import closures, figures
 from .mouth import Mouth, Viewer
 
@@ -39,13 +40,16 @@ class Heard:
 
 
 def voices_of(group: str) -> list[Voice]:
-    """The held-out voices of a group of ``GROUPS``; all of a language are as likely as one another."""
+    """The held-out voices of a group of ``GROUPS``.
+
+    Of a language these are the natural ones, as likely as one another: espeak's engine is known from other languages.
+    """
     held = [voice for voice, _ in available_voices() if is_held_out(voice)]
     if GROUPS[group]:
         return [voice for voice in held if voice.subject == GROUPS[group]]
     found = [voice for voice in held if voice.language == HELD_OUT_LANGUAGE]
     natural = [voice for voice in found if voice.program != "espeak"]
-    return natural + [voice for voice in found if voice.program == "espeak"][: max(1, len(natural))]
+    return natural or found[:2]
 
 
 def hear(generator: Generator, viewer: Viewer, group: str, clips: int, seed: int = 1) -> list[Heard]:
