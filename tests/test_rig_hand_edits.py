@@ -13,6 +13,7 @@ from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
 from _rigs import every_curve, fresh_scene, random_motion  # noqa: E402
 
+from talkingeyes_blender.rig import compat, hand_edits  # noqa: E402
 from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.channels import gaze_paths  # noqa: E402
 from talkingeyes_blender.rig.curves import write_take  # noqa: E402
@@ -171,3 +172,55 @@ def test_a_record_of_a_newer_version_is_read_and_kept(scene, head, rig):
     assert take.format == 9
     write_gaze(rig, random_motion(head).eyes, take=take)
     assert all(json.loads(action[TAKE_PROPERTY])["mood"] == "glad" for action in bpy.data.actions)
+
+
+def test_a_look_in_slices_finds_the_same_and_never_takes_long(scene, head, rig, monkeypatch):
+    write_take(rig, random_motion(head), scene=scene)
+    take = takes(rig)[0]
+    for name, value in (("_seen", {}), ("_look", None), ("_looked", -1e9)):
+        monkeypatch.setattr(hand_edits, name, value)
+    looked = []
+    fingerprint = hand_edits._fingerprint
+    monkeypatch.setattr(hand_edits, "_fingerprint", lambda curve: looked.append(curve.data_path) or fingerprint(curve))
+
+    total = sum(len(list(every_curve(action))) for action in actions_of(rig, take))
+    monkeypatch.setattr(hand_edits.time, "perf_counter", _Clock(0.001))
+    for slices in range(1, total + 1):
+        assert not hand_edits.seems_edited(rig, take, budget=0.0)
+        assert len(looked) == slices and hand_edits.is_looking() == (slices < total)
+    # Within the second after a look nothing is looked at; then an edit is found, however thin the slices.
+    curve_of(rig, take, "jaw").keyframe_points[0].co.y += 1
+    assert not hand_edits.seems_edited(rig, take) and len(looked) == total
+    hand_edits._seen.clear()
+    for _ in range(10_000):
+        if hand_edits.seems_edited(rig, take, budget=0.002):
+            break
+    assert hand_edits.seems_edited(rig, take) and len(looked) == 2 * total
+
+
+def test_a_curve_that_goes_while_it_is_looked_at_has_the_look_begun_anew(scene, head, rig, monkeypatch):
+    write_take(rig, random_motion(head), scene=scene)
+    take = takes(rig)[0]
+    for name, value in (("_seen", {}), ("_look", None), ("_looked", -1e9)):
+        monkeypatch.setattr(hand_edits, name, value)
+    monkeypatch.setattr(hand_edits.time, "perf_counter", _Clock(0.001))
+    assert not hand_edits.seems_edited(rig, take, budget=0.004) and hand_edits.is_looking()
+    for strip in [clip.strip for owner in owners(rig) for clip in clips(owner)]:
+        curves = compat.Curves(strip.action, compat.slot_of(strip))
+        for curve in [c for c in curves if "jaw" in c.data_path]:
+            curves.remove(curve)
+    for _ in range(10_000):
+        if hand_edits.seems_edited(rig, take, budget=0.004):
+            break
+    assert hand_edits.seems_edited(rig, take)
+
+
+class _Clock:
+    """Time that goes on by a step whenever it is asked for."""
+
+    def __init__(self, step: float) -> None:
+        self.now, self.step = 1000.0, step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now

@@ -12,6 +12,7 @@ from .text import lines, looked_up_once
 
 LOOK_PAUSE = 0.5
 """Seconds between looks for edits by hand at two takes of the list."""
+_DRAW_AGAIN_SECONDS = 0.1
 
 
 class Tab:
@@ -89,6 +90,7 @@ class TakesPanel(Tab, bpy.types.Panel):
         if subject.why_no_takes(context) is None:
             layout.template_list(TakesList.bl_idname, "", bpy.data, "actions", settings, "index", rows=4)
             _selected(layout, context)
+            _look_on()
         row = layout.row(align=True)
         row.operator("talkingeyes.generate_takes", icon="DUPLICATE")
         row.prop(settings, "batch", text="")
@@ -137,6 +139,23 @@ def _selected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if comparisons(context.scene):
         row.operator("talkingeyes.end_comparison", text="", icon="X")
     column.operator_menu_enum("talkingeyes.bake_take", "into", icon="KEYFRAME_HLT")
+
+
+def _look_on() -> None:
+    """Have the panel drawn again soon where a look for edits by hand is not finished."""
+    from ..rig.hand_edits import is_looking
+
+    if is_looking() and not bpy.app.timers.is_registered(_draw_again):
+        bpy.app.timers.register(_draw_again, first_interval=_DRAW_AGAIN_SECONDS)
+
+
+def _draw_again() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
 
 
 def described(take) -> list[str]:

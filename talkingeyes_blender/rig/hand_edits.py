@@ -7,8 +7,10 @@ is gone or that was added is the user's work.
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -32,9 +34,14 @@ _COMPUTED_HANDLES = (1, 3, 4)
 """Vector, automatic and clamped: Blender works out where they end. (0 is free, 2 aligned.)"""
 _REMEMBERED_SECONDS = 1.0
 
-_seen: dict[tuple[int, str], tuple[float, float, bool]] = {}
+_SLICE_SECONDS = 0.005
+"""How long drawing looks at a time: a take of minutes is looked through over many draws."""
+_GIVEN_UP_SECONDS = 2.0
+
+_seen: dict[tuple[int, str], tuple[float, bool]] = {}
+"""By rig and take: until when it holds, and whether there are edits."""
 _looked = -1e9
-"""When a take was looked at last."""
+"""When a take was looked through last."""
 
 
 def is_strength(modifier: bpy.types.FModifier) -> bool:
@@ -110,21 +117,67 @@ def by_us(change: Callable[Concatenate[HeadRig, Take, P], R]) -> Callable[Concat
     return changed
 
 
-def seems_edited(rig: HeadRig, take: Take, pause: float = 0.0) -> bool:
-    """The same for drawing: it may lag behind by a second, or more where looking takes long.
+@dataclasses.dataclass
+class _Look:
+    """What was seen of a take so far. It holds nothing of Blender's, which may be gone by the next slice."""
+
+    key: tuple[int, str]
+    marks: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    """By action: fingerprints."""
+    count: int = 0
+    seconds: float = 0.0
+    touched: float = 0.0
+
+    def go_on(self, rig: HeadRig, take: Take, budget: float) -> bool | None:
+        """Look at more curves for so many seconds; whether there are edits, once all were looked at."""
+        began = self.touched = time.perf_counter()
+        if not is_sealed(rig, take):
+            return False
+        actions: dict[bpy.types.Action, list] = {}
+        for clip in _clips(rig, take):
+            actions.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
+        curves = [(action.name, *curve) for action, slots in actions.items() for curve in _curves(action, slots)]
+        for name, key, curve in itertools.islice(curves, self.count, None):
+            self.marks.setdefault(name, {})[key] = _fingerprint(curve)
+            self.count += 1
+            if time.perf_counter() - began > budget:
+                break
+        self.seconds += time.perf_counter() - began
+        if self.count < len(curves):
+            return None
+        if sum(map(len, self.marks.values())) != len(curves):
+            self.marks, self.count = {}, 0  # curves came or went while we looked
+            return None
+        return any(_written(action) != self.marks.get(action.name, {}) for action in actions)
+
+
+_look: _Look | None = None
+
+
+def seems_edited(rig: HeadRig, take: Take, pause: float = 0.0, budget: float = _SLICE_SECONDS) -> bool:
+    """The same for drawing: it may lag behind by seconds, since each call looks for ``budget`` seconds only.
 
     Between two looks, at whatever takes, so many seconds ``pause``: a list of many is not looked through at once.
     """
-    global _looked
-    key = (rig.armature.session_uid, take.id)
+    global _look, _looked
+    key, now = (rig.armature.session_uid, take.id), time.perf_counter()
+    if _look is not None and _look.key != key and now > _look.touched + _GIVEN_UP_SECONDS:
+        _look = None  # its take is no longer drawn
     told = _seen.get(key)
-    began = time.perf_counter()
-    if (told is None or began > told[0]) and began >= _looked + pause:
-        answer = is_sealed(rig, take) and bool(edited_paths(rig, take))
-        _looked = time.perf_counter()
-        cost = _looked - began
-        told = _seen[key] = (began + max(_REMEMBERED_SECONDS, 50 * cost), cost, answer)
-    return told is not None and told[2]
+    if _look is None and (told is None or now > told[0]) and now >= _looked + pause:
+        _look = _Look(key)
+    if _look is not None and _look.key == key:
+        answer = _look.go_on(rig, take, budget)
+        if answer is not None:
+            _looked = time.perf_counter()
+            told = _seen[key] = (now + max(_REMEMBERED_SECONDS, 50 * _look.seconds), answer)
+            _look = None
+    return told is not None and told[1]
+
+
+def is_looking() -> bool:
+    """Whether a look is not finished, so that it is worth while to draw again soon."""
+    return _look is not None
 
 
 def why_ask(rig: HeadRig, take: Take) -> str:
@@ -156,12 +209,17 @@ def _path(key: str) -> str:
 
 
 def _fingerprints(action: bpy.types.Action, slots: Collection[bpy.types.ActionSlot | None]) -> dict[str, str]:
-    marks = {}
+    return {key: _fingerprint(curve) for key, curve in _curves(action, slots)}
+
+
+def _curves(
+    action: bpy.types.Action, slots: Collection[bpy.types.ActionSlot | None]
+) -> Iterator[tuple[str, bpy.types.FCurve]]:
+    """The curves of some slots, each with what it is called in fingerprints."""
     for slot in slots:
         kind = slot.target_id_type if slot is not None else action.id_root
         for curve in compat.Curves(action, slot):
-            marks[f"{kind}|{curve.data_path}|{curve.array_index}"] = _fingerprint(curve)
-    return marks
+            yield f"{kind}|{curve.data_path}|{curve.array_index}", curve
 
 
 def _fingerprint(curve: bpy.types.FCurve) -> str:
