@@ -161,6 +161,34 @@ def test_rigs_without_keys_or_landmarks_get_the_rest(scene):
 
 
 @needs_standin
+def test_where_there_are_no_expressions_the_jaw_alone_shuts_the_lips():
+    rig = find_rig(foreign_rig(tiny_head(expressions=0)))
+    degrees = np.array([0.0, 6.0, 6.0, 14.0])
+    jaw = np.radians(degrees)[:, None] * [1, 0, 0]
+    motion = random_motion(load_standin(), 4, expression=np.zeros((4, 41)), jaw=jaw)
+    motion.expression[1, arkit.INDEX["mouthClose"]] = degrees[1] / arkit.MOUTH_CLOSE_JAW_DEGREES
+    motion.expression[3, arkit.INDEX["mouthClose"]] = 0.5 * degrees[3] / arkit.MOUTH_CLOSE_JAW_DEGREES
+    turned = np.degrees(retarget.motion_for_rig(rig, motion).jaw)
+    assert turned[:3, 0] == pytest.approx([0, 0, 6], abs=0.05) and np.abs(turned[:, 1:]).max() == 0
+    assert 4 < turned[3, 0] < 10
+    # The jaw's other turns go by as much as it opens.
+    motion.jaw[:, 1] = 0.1
+    turned = retarget.motion_for_rig(rig, motion).jaw
+    assert turned[:3, 1] == pytest.approx([0, 0, 0.1], abs=1e-3)
+
+
+def test_a_face_of_another_maker_is_told_what_to_get(scene):
+    mesh = foreign_rig(tiny_head(expressions=0))
+    mended = {str(part): part.mend for part in find_rig(mesh).report.missing}
+    assert "ARKit's names or visemes" in mended["expression keys"] and "Rig Mapping" in mended["lid keys"]
+    # MPFB's units of expression shut the eyes by these names.
+    mesh.shape_key_add(name="Basis")
+    for name in ("eye-left-closure", "eye-right-closure"):
+        mesh.shape_key_add(name=name)
+    assert find_rig(mesh).blink_keys == ("eye-left-closure", "eye-right-closure")
+
+
+@needs_standin
 def test_a_rig_without_lid_keys_blinks_by_its_expressions(scene):
     head = dataclasses.replace(load_standin(), lids=None, lid_follow=None)
     rig = build_head(bpy.context, head)

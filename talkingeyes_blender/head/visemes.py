@@ -62,6 +62,11 @@ class VisemeMotion:
     opening: np.ndarray
     """(T,) radians by which a jaw bone has to open besides; all 0 where the visemes open enough by themselves."""
 
+    def turns(self, jaw: np.ndarray) -> np.ndarray:
+        """(T, 3) the turns ``jaw`` of a jaw that opens by ``opening``: whatever else it does goes by that share."""
+        share = np.clip(self.opening / np.maximum(np.abs(jaw[:, 0]), 1e-3), 0, 1)
+        return np.stack([self.opening, jaw[:, 1] * share, jaw[:, 2] * share], 1)
+
 
 def posture(name: str) -> tuple[float, np.ndarray]:
     """(degrees of the jaw, (41,) coefficients of the stand-in) at a viseme's height."""
@@ -120,7 +125,7 @@ def _seen(basis: LandmarkBasis, expression: np.ndarray, jaw: np.ndarray) -> np.n
     moved = basis.posed(expression, matrix_from_axis_angle(jaw)) - basis.points
     weight = np.ones(len(basis.points))
     weight[MOUTH_CORNERS] = _CORNER_WEIGHT
-    return (moved * weight[:, None])[:, _POINTS].reshape(len(expression), -1)
+    return (moved * weight[:, None])[:, _POINTS].reshape(len(expression), 3 * len(_POINTS))
 
 
 def _parting(basis: LandmarkBasis, expression: np.ndarray, jaw: np.ndarray) -> np.ndarray:

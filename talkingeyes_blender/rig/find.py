@@ -28,6 +28,7 @@ from .head_rig import (
 )
 from .identity import identity_changed
 from .landmark_basis import knows_landmarks
+from .lid_keys import has_lid_landmarks
 from .mapping import read_map
 from .named import expression_keys, further_meshes, key_names, named_keys, relatives, superseded, vocabulary_of
 from .obstacles import obstacles, refuse_broken
@@ -364,6 +365,11 @@ def _missing_named(rig: HeadRig) -> Iterator[Missing]:
             yield Missing(f"the visemes {', '.join(lost)}", "", "The nearest of the others stand in for them.")
 
 
+_GET_FLAME_KEYS = "Build a rig from a FLAME file to get them."
+_GET_NAMED_KEYS = "Give the face shape keys with ARKit's names or visemes (MPFB loads both as face units)."
+_CHOOSE_LIDS = "Choose the keys that shut each eye under Rig Mapping."
+
+
 def _missing(rig: HeadRig) -> Iterator[Missing]:
     if rig.vocabulary:
         yield from _missing_named(rig)
@@ -377,14 +383,14 @@ def _missing(rig: HeadRig) -> Iterator[Missing]:
         loss = f"The armature '{rig.armature.name}' deforms no mesh, so only bones will move."
         yield Missing("mesh", loss, "Give the head's mesh an armature modifier with this armature.")
     elif not keys:
-        loss = "The rig has no expression keys (Exp1, Exp2, ...), so only jaw, head and eyes will move."
-        yield Missing("expressions", loss, "Build a rig from a FLAME file to get them.")
+        loss = "The rig has no expression keys that are known by name, so only jaw, head and eyes will move."
+        yield Missing("expressions", loss, _GET_FLAME_KEYS if is_flame(rig.mesh) else _GET_NAMED_KEYS)
     if gaps:
         those = "number is missing" if gaps == 1 else "numbers are missing"
         loss = f"{gaps} {those} between {keys[0]} and {keys[-1]}, and will not move."
         yield Missing(f"{gaps} expressions", loss)
     if not all(rig.blink_keys):
-        yield Missing("lids", mend="Make lid keys.")
+        yield Missing("lids", mend="Make lid keys." if has_lid_landmarks(rig) else _CHOOSE_LIDS)
     if keys and not rig.head_model:
         yield Missing("head model")
 

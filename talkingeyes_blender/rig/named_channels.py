@@ -61,10 +61,7 @@ def _visemes(rig: HeadRig, expression: np.ndarray, jaw: np.ndarray) -> tuple[np.
     for more in rig.more:
         keys |= {p.removeprefix("viseme_"): "" for p in more.keys if p.startswith("viseme_") and p[7:] not in keys}
     fitted = fit_visemes(standin_basis(), expression, jaw, _opens(rig, keys))
-    # Whatever a jaw does besides opening goes by as much as it opens.
-    share = np.clip(fitted.opening / np.maximum(np.abs(jaw[:, 0]), 1e-3), 0, 1)
-    turns = np.stack([fitted.opening, jaw[:, 1] * share, jaw[:, 2] * share], 1)
-    return turns, {f"viseme_{name}": values for name, values in fitted.weights.items()}
+    return fitted.turns(jaw), {f"viseme_{name}": values for name, values in fitted.weights.items()}
 
 
 def _opens(rig: HeadRig, keys: Mapping[str, str]) -> dict[str, float]:

@@ -51,8 +51,9 @@ _POSE = re.compile(r"^(?:.*[_\-. ])?Pose_?0*(\d+)$")
 _IDENTITY = re.compile(r"^(?:.*[_\-. ])?Shape_?0*(\d+)$")
 _POSE_COLUMNS = 36
 _BLINKS = (
-    ("blinkleft", "eyeblinkleft", "blinkl", "eyeblinkl", "leftblink", "lefteyeblink", "eyelidleft"),
-    ("blinkright", "eyeblinkright", "blinkr", "eyeblinkr", "rightblink", "righteyeblink", "eyelidright"),
+    ("blinkleft", "eyeblinkleft", "blinkl", "eyeblinkl", "leftblink", "lefteyeblink", "eyelidleft", "eyeleftclosure"),
+    ("blinkright", "eyeblinkright", "blinkr", "eyeblinkr", "rightblink", "righteyeblink", "eyelidright",
+     "eyerightclosure"),
 )
 _COPY = re.compile(r"\.\d{3,}$")
 """What Blender adds to a name that another already has."""

@@ -15,6 +15,7 @@ from ..head.face_basis import LandmarkBasis
 from ..head.standin import load_standin
 from ..head.transfer import Transfer, solve_transfer
 from ..head.transfer_report import TransferReport, transfer_report
+from ..head.visemes import fit_visemes
 from ..motion import Motion
 from .find import find_rig
 from .head_rig import HEAD_MODEL_PROPERTY, HeadRig
@@ -33,17 +34,17 @@ def motion_for_rig(rig: HeadRig, motion: Motion, source: LandmarkBasis | None = 
 
     A motion of the rig's own head model is returned unchanged. Others are carried over by landmarks, from the bundled
     stand-in, from another head of that model in the file, or from ``source``; lips and lids that it shuts are shut on
-    the rig. On a rig whose expressions or landmarks are not known the motion comes back without expressions; the rig's
-    report says so.
+    the rig. On a rig whose expressions or landmarks are not known the motion comes back without expressions, and the
+    jaw alone shuts the lips; the rig's report says so.
     """
     if not rig.expressions:
-        return motion.replace(expression=np.zeros((motion.frames, 0)), head_model=rig.head_model)
+        return _by_the_jaw_alone(rig, motion, source)
     if motion.head_model == rig.head_model:
         return motion
     transfer = transfer_to_rig(rig, motion.head_model, source)
     if transfer is None:
         log.warning("no landmarks on '%s': expressions are left out", rig.name)
-        return motion.replace(expression=np.zeros((motion.frames, 0)), head_model=rig.head_model)
+        return _by_the_jaw_alone(rig, motion, source)
     if motion.expression.shape[1] != transfer.matrix.shape[1]:
         raise TalkingEyesError(
             f"The motion has {motion.expression.shape[1]} expressions, its head model '{motion.head_model}' has "
@@ -51,6 +52,16 @@ def motion_for_rig(rig: HeadRig, motion: Motion, source: LandmarkBasis | None = 
             "The motion was made by another version; generate it again.",
         )
     return motion.replace(expression=transfer.apply(motion.expression, motion.jaw), head_model=rig.head_model)
+
+
+def _by_the_jaw_alone(rig: HeadRig, motion: Motion, source: LandmarkBasis | None) -> Motion:
+    """Without expressions, the jaw opened by as much as the lips part: they are shut where the motion shuts them."""
+    jaw = motion.jaw
+    if motion.expression.any():
+        basis = source or (standin_basis() if motion.head_model == STANDIN else None)
+        if basis is not None and basis.displacements.shape[2] == motion.expression.shape[1]:
+            jaw = fit_visemes(basis, motion.expression.astype(np.float64), jaw.astype(np.float64), {}).turns(jaw)
+    return motion.replace(expression=np.zeros((motion.frames, 0)), jaw=jaw, head_model=rig.head_model)
 
 
 def transfer_to_rig(rig: HeadRig, head_model: str, source: LandmarkBasis | None = None) -> Transfer | None:
