@@ -71,7 +71,11 @@ class RigPanel(Tab, bpy.types.Panel):
 
     @looked_up_once
     def draw(self, context: bpy.types.Context) -> None:
-        report = subject.head_of(context).report
+        from ..rig.following import aims
+        from ..rig.lid_keys import has_lid_landmarks
+
+        rig = subject.head_of(context)
+        report = rig.report
         column = self.layout.column()
         for icon, texts in (
             ("CHECKMARK", report.found),
@@ -82,8 +86,10 @@ class RigPanel(Tab, bpy.types.Panel):
         ):
             for text in texts:
                 lines(column, context, str(text), icon)
-        if report.lacks("lids"):
+        if report.lacks("lids") and has_lid_landmarks(rig):
             self.layout.operator("talkingeyes.make_lids")
+        if aims(rig):
+            self.layout.operator("talkingeyes.free_bones", icon="CON_TRACKTO")
         if any(found.part == "identity" for found in report.found):
             self.layout.operator("talkingeyes.fit_rig")
 

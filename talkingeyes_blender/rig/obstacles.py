@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import TalkingEyesError
 from . import compat
 from .channels import ROTATION_PATHS, bone_path, rotation_path
+from .following import Following, aims
 from .head_rig import LAYER_CONSTRAINT, HeadRig
 from .points import mesh_to_armature
 from .takes import clips
@@ -54,20 +55,28 @@ def _of_armature(rig: HeadRig) -> Iterator[str]:
     if np.linalg.det(np.array(armature.matrix_world, np.float64)[:3, :3]) < 0:
         yield f"'{armature.name}' has a negative scale, so its left is seen on the right. Apply the scale."
     yield from dead_curves(rig)
-    neck = rig.bones.get("neck")
+    neck, following = rig.bones.get("neck"), Following(armature)
     for joint in _HANGING:
         name = rig.bones.get(joint)
         if name is None:
             continue
-        above = {bone.name for bone in data.bones[name].parent_recursive}
-        if neck is not None and neck not in above:
+        if neck is not None and not following.goes_with(name, neck):
             yield (
                 f"The bone '{name}' does not hang on '{neck}', so it stays behind when the head turns. "
                 "Make it a child of that bone."
             )
         elif not data.bones[name].use_inherit_rotation:
             yield f"The bone '{name}' does not inherit rotation, so it does not turn with the head. Switch that on."
+    aimed = dict(aims(rig))
+    for name, aim in aimed.items():
+        at = f" at '{aim.subtarget}'" if aim.subtarget else ""
+        yield (
+            f"The constraint '{aim.name}' aims the bone '{name}'{at}, whatever the take says. Mute it to let takes "
+            "turn the bone."
+        )
     for name in dict.fromkeys(rig.bones.values()):
+        if name in aimed:
+            continue
         limits = [
             c.name
             for c in armature.pose.bones[name].constraints
@@ -110,9 +119,9 @@ def _of_mesh(rig: HeadRig) -> Iterator[str]:
         yield f"The armature modifier of '{mesh.name}' is switched off, so its bones do not move it. Switch it on."
     if any(m.use_vertex_groups for m in modifiers):
         groups = {group.name for group in mesh.vertex_groups}
+        following = Following(rig.armature)
         for joint, name in rig.bones.items():
-            moved = {name, *(bone.name for bone in rig.armature.data.bones[name].children_recursive)}
-            if joint != "root" and not moved & groups:
+            if joint != "root" and not _moves(following, name, groups) and not _moves_another(rig, following, name):
                 yield (
                     f"The bone '{name}' moves no vertex of '{mesh.name}' (there is no vertex group '{name}'). "
                     "Give it weights, or choose another bone."
@@ -127,3 +136,18 @@ def _of_mesh(rig: HeadRig) -> Iterator[str]:
     if muted:
         more = f" and {len(muted) - 3} more" if len(muted) > 3 else ""
         yield f"Muted shape keys do not move: {', '.join(muted[:3])}{more}. Switch them on in the list of shape keys."
+
+
+def _moves(following: Following, name: str, bones: set[str]) -> bool:
+    return name in bones or any(following.goes_with(bone, name) for bone in bones)
+
+
+def _moves_another(rig: HeadRig, following: Following, name: str) -> bool:
+    """Whether a bone moves another object of the character's: eyeballs often lie in meshes of their own."""
+    for obj in bpy.data.objects:
+        if obj.parent == rig.armature and obj.parent_type == "BONE" and _moves(following, name, {obj.parent_bone}):
+            return True
+        if obj != rig.mesh and any(m.type == "ARMATURE" and m.object == rig.armature for m in obj.modifiers):
+            if _moves(following, name, {group.name for group in obj.vertex_groups}):
+                return True
+    return False
