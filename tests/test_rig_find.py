@@ -207,3 +207,26 @@ def test_face_among_other_meshes():
     hair.modifiers.new("Armature", "ARMATURE").object = mesh.parent
     assert find_rig(hair).mesh == mesh
     assert find_rig(mesh.parent).mesh == mesh
+
+
+def test_of_a_body_the_skull_is_turned_and_not_the_neck_below(scene):
+    names = {"root": "root", "neck": "neck", "jaw": "jaw", "left_eye": "left_eye", "right_eye": "right_eye"}
+    mesh = foreign_rig(tiny_head(), names=names)
+    armature = find_rig(mesh).armature
+    assert find_rig(mesh).bones["neck"] == "neck"
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = armature.data.edit_bones
+    head = bones.new("mixamorig:Head")
+    head.head, head.tail, head.parent = bones["neck"].tail, bones["neck"].tail + bones["neck"].vector, bones["neck"]
+    for name in ("jaw", "left_eye", "right_eye"):
+        bones[name].parent = head
+    bpy.ops.object.mode_set(mode="OBJECT")
+    rig = find_rig(mesh)
+    assert rig.bones["neck"] == "mixamorig:Head"
+    assert any("where the skull turns, 'neck' lies below" in str(guess) for guess in rig.report.guessed)
+    # What the user chose counts, and so does what takes of an earlier version turn.
+    assert find_rig(mesh, bones={"neck": "neck"}).bones["neck"] == "neck"
+    head = tiny_head()
+    write_take(find_rig(mesh, bones={"neck": "neck"}), random_motion(head, 5, head_model=""), scene=scene)
+    assert find_rig(mesh).bones["neck"] == "neck"

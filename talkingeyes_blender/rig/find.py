@@ -13,7 +13,8 @@ from ..errors import TalkingEyesError
 from ..head.arkit import EXPRESSIONS, STANDIN
 from ..head.arkit_values import BLINKS, LOOKS
 from ..head.model import JOINTS
-from . import naming
+from . import compat, naming
+from .channels import ROTATION_PATHS, bone_path
 from .frame import flame_frame
 from .head_rig import (
     BLINK_PROPERTY,
@@ -33,6 +34,7 @@ from .mapping import read_map
 from .named import expression_keys, further_meshes, key_names, named_keys, relatives, superseded, vocabulary_of
 from .obstacles import obstacles, refuse_broken
 from .points import is_flame
+from .takes import clips
 from .vocabulary import ARKIT, VISEME_PARTS
 
 _SELECT = "Select a head's mesh or its armature, or add the stand-in head."
@@ -176,6 +178,11 @@ def _bones(armature: bpy.types.Object, chosen: Mapping[str, str]) -> tuple[dict[
                 f"The armature '{armature.name}' has no bone '{name}', which was chosen as {joint}.", _CHOOSE
             )
     named, reasons = naming.match_bones(existing)
+    if "neck" in named and "neck" not in chosen:
+        head = _skull(armature, named)
+        if head is not None:
+            reasons["neck"] = f"'{head}' is where the skull turns, '{named['neck']}' lies below"
+            named["neck"] = head
     named.update(chosen)
     named = {joint: named[joint] for joint in JOINTS if joint in named}
     return named, {joint: reason for joint, reason in reasons.items() if joint not in chosen}
@@ -195,6 +202,30 @@ def _refuse_lost(mesh: bpy.types.Object | None, existing: set[str], chosen: Mapp
         if name not in existing:
             of = f"The mesh '{mesh.name}'" if mesh is not None else "The rig, which has no mesh,"
             raise TalkingEyesError(f"{of} has no shape key '{name}', which was chosen as {part}.", _CHOOSE)
+
+
+def _skull(armature: bpy.types.Object, named: Mapping[str, str]) -> str | None:
+    """The head's own bone above a neck's: FLAME's neck joint lies at the skull's base, as that bone does.
+
+    A neck that takes of ours turn already stays what it is.
+    """
+    neck, jaw = named["neck"], named.get("jaw")
+    bones = armature.data.bones
+    if naming.is_head(neck):
+        return None
+    below = set() if jaw is None else {bone.name for bone in bones[jaw].parent_recursive}
+    for bone in bones:
+        if naming.is_head(bone.name) and (jaw is None or bone.name in below):
+            if bones[neck] not in bone.parent_recursive or _turned_by_takes(armature, neck):
+                return None
+            return bone.name
+    return None
+
+
+def _turned_by_takes(armature: bpy.types.Object, bone: str) -> bool:
+    paths = {bone_path(bone, path) for path in ROTATION_PATHS}
+    strips = [clip.strip for clip in clips(armature)]
+    return any(curve.data_path in paths for s in strips for curve in compat.Curves(s.action, compat.slot_of(s)))
 
 
 def _keys(

@@ -98,6 +98,11 @@ def match_bones(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     return bones, reasons
 
 
+def is_head(name: str) -> bool:
+    """Whether a bone is called the head, and not the neck."""
+    return _plain(name).removeprefix("mixamorig") in ("head", "ccbasehead", "jbiphead", "jbipchead")
+
+
 def _rigify(names: set[str]) -> tuple[dict[str, str], dict[str, str]]:
     bones = {joint: name for joint, name in _RIGIFY.items() if name in names}
     return bones, {joint: f"'{name}' does this on Rigify's rigs" for joint, name in bones.items() if joint != "root"}

@@ -147,7 +147,7 @@ def _moves_another(rig: HeadRig, following: Following, name: str) -> bool:
     for obj in bpy.data.objects:
         if obj.parent == rig.armature and obj.parent_type == "BONE" and _moves(following, name, {obj.parent_bone}):
             return True
-        if obj != rig.mesh and any(m.type == "ARMATURE" and m.object == rig.armature for m in obj.modifiers):
-            if _moves(following, name, {group.name for group in obj.vertex_groups}):
-                return True
+        hangs = obj != rig.mesh and any(m.type == "ARMATURE" and m.object == rig.armature for m in obj.modifiers)
+        if hangs and _moves(following, name, {group.name for group in obj.vertex_groups}):
+            return True
     return False
