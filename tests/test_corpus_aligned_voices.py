@@ -53,9 +53,10 @@ def test_times_are_those_that_the_speech_program_gives():
 def test_pico_speaks_at_the_tempo_that_is_asked_for():
     pytest.importorskip("ttspico")
     voice = Voice("pico", "en-GB", "en", "cmu")
-    slow, quick = (speak(voice, [WORDS], Delivery(speed=s, warp=1.1))[0] for s in (0.8, 1.25))
+    slow, quick, again = (speak(voice, [WORDS], Delivery(speed=s, warp=1.1))[0] for s in (0.8, 1.25, 1.25))
+    assert np.array_equal(quick.samples, again.samples) and quick.phones == again.phones
     assert len(slow.samples) > 1.3 * len(quick.samples)
-    assert "".join(p.name for p in quick.phones if p.name != "sil")[:5] == "hhehl" or quick.phones[0].name == "hh"
+    assert [p.name for p in quick.phones if p.name != "sil"][:3] in (["hh", "eh", "l"], ["hh", "ax", "l"])
     assert quick.phones[-1].end <= len(quick.samples) / RATE
 
 

@@ -130,15 +130,10 @@ def _with_schwas(phones: list[Phone]) -> list[Phone]:
 # -- the programs --------------------------------------------------------------------------------------------------
 
 
-@cache
-def _pico_engine(name: str):
+def _say_pico(voice: Voice, text: str, delivery: Delivery) -> tuple[np.ndarray, int] | None:
     import ttspico
 
-    return ttspico.TtsEngine(name)
-
-
-def _say_pico(voice: Voice, text: str, delivery: Delivery) -> tuple[np.ndarray, int] | None:
-    engine = _pico_engine(voice.name)
+    engine = ttspico.TtsEngine(voice.name)  # one that has spoken before would sound otherwise
     engine.rate = int(np.clip(100 * delivery.speed / delivery.warp, 40, 300))
     engine.pitch = int(np.clip(100 * delivery.pitch / delivery.warp**0.5, 55, 180))
     sound = engine.speak(text)
