@@ -102,15 +102,15 @@ def test_recorded_prompts_with_words_that_are_known_are_spoken(tmp_path, monkeyp
     words.write_bytes(gzip.compress(f"; prompts\nhello: {WORDS}\nother: The flibbertyx bird\nshort: Hello\n".encode()))
     monkeypatch.setattr(aligned_voices, "_PROMPT_SOUNDS", tmp_path)
     monkeypatch.setattr(aligned_voices, "_PROMPT_WORDS", words)
-    for cached in (aligned_voices._prompts, aligned_voices._aligned_prompts):
+    for cached in (aligned_voices._prompts, aligned_voices._aligned):
         cached.cache_clear()
     try:
         (found,) = aligned_voices.available(("asterisk",))
         said = speak(found[0], ["one", "two"], Delivery(warp=1.1))
-        assert len(said) == 2 and len(aligned_voices._aligned_prompts("en_US_f_Allison")) == 1
+        assert len(said) == 2 and len(aligned_voices._prompts("en_US_f_Allison")) == 1
         # A prompt is warped as it is: its tempo goes with it.
         assert len(said[0].samples) == pytest.approx(len(hello) / 1.1, rel=0.02)
         assert [p.name for p in said[0].phones if p.name != "sil"][:4] == ["hh", "eh", "l", "ow"]
     finally:
-        for cached in (aligned_voices._prompts, aligned_voices._aligned_prompts):
+        for cached in (aligned_voices._prompts, aligned_voices._aligned):
             cached.cache_clear()

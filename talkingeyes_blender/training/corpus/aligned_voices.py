@@ -90,7 +90,7 @@ def speak(voice: Voice, texts: Sequence[str], delivery: Delivery) -> list[Raw]:
     Recorded prompts say what they say: a text then only chooses which.
     """
     if voice.program == "asterisk":
-        return [_prompt(voice.name, text) for text in texts]
+        return [raw for raw in (_prompt(voice.name, text) for text in texts) if raw is not None]
     say = {"pico": _say_pico, "rhvoice": _say_rhvoice}[voice.program]
     spoken = []
     for text in texts:
@@ -157,34 +157,37 @@ def _say_rhvoice(voice: Voice, text: str, delivery: Delivery) -> tuple[np.ndarra
 
 @cache
 def _prompts(name: str) -> tuple[tuple[Path, str], ...]:
-    """Sounds of three words or more with what is said in them."""
+    """Sounds with what is said in them: three words or more, all of which the dictionary has."""
     folder = _PROMPT_SOUNDS / name
-    if not folder.is_dir() or not _PROMPT_WORDS.exists():
+    if not folder.is_dir() or not _PROMPT_WORDS.exists() or not _can_align():
         return ()
     found = []
     for line in gzip.decompress(_PROMPT_WORDS.read_bytes()).decode("utf-8", "replace").splitlines():
         stem, separator, words = line.partition(":")
         path = folder / f"{stem.strip()}.g722"
-        if separator and not re.search(r"[\[\]0-9]", words) and len(words.split()) >= 3 and path.exists():
+        said = re.findall(r"[a-z']+", words.lower())
+        plain = bool(separator) and not re.search(r"[\[\]0-9]", words)
+        if plain and len(said) >= 3 and path.exists() and all(map(aligner.knows, said)):
             found.append((path, words.strip()))
     return tuple(sorted(found))
 
 
 @cache
-def _aligned_prompts(name: str) -> tuple[Raw, ...]:
-    aligned = []
-    for path, words in _prompts(name):
-        if _known_words(words).count(" ") != " ".join(re.findall(r"[A-Za-z']+|[,.;:!?]", words)).count(" "):
-            continue  # all of it is heard, so all of it must be known
-        command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ar", str(RATE), "-"]
-        result = subprocess.run(command, capture_output=True, timeout=60, check=False)
-        samples = np.frombuffer(result.stdout[: len(result.stdout) // 2 * 2], "<i2").astype(np.float32) / 32768.0
-        phones = _times(samples, RATE, words) if len(samples) else None
-        if phones:
-            aligned.append((samples, RATE, phones))
-    return tuple(aligned)
+def _aligned(path: Path, words: str) -> Raw | None:
+    command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ar", str(RATE), "-"]
+    try:
+        sound = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        log.debug("ffmpeg could not read %s: %s", path, error)
+        return None
+    samples = np.frombuffer(sound[: len(sound) // 2 * 2], "<i2").astype(np.float32) / 32768.0
+    phones = _times(samples, RATE, words) if len(samples) else None
+    return (samples, RATE, phones) if phones else None
 
 
-def _prompt(name: str, text: str) -> Raw:
-    prompts = _aligned_prompts(name)
-    return prompts[zlib.crc32(text.encode()) % len(prompts)]
+def _prompt(name: str, text: str) -> Raw | None:
+    """The prompt that a text chooses, or the first after it whose sounds are found."""
+    prompts = _prompts(name)
+    first = zlib.crc32(text.encode())
+    tries = (_aligned(*prompts[(first + k) % len(prompts)]) for k in range(min(5, len(prompts))))
+    return next((raw for raw in tries if raw is not None), None)
