@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import TalkingEyesError
+from .files import write_whole
 
 VERSION = 1
 FIELDS = (
@@ -88,22 +87,14 @@ def save(folder: Path, name: str, settings: Mapping[str, object]) -> None:
     if name in BUILT_IN:
         raise TalkingEyesError(f"'{name}' comes with the add-on and cannot be replaced.", "Type another name.")
     text = json.dumps({"version": VERSION, "name": name, "settings": {f: settings[f] for f in FIELDS}}, indent=1)
-    temporary = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = _stored(folder).get(name) or _free(folder, name)
-        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(temporary, path)
-        temporary = None
     except OSError as error:
         raise TalkingEyesError(
             f"The preset could not be written to {folder} ({error.strerror}).", "The folder must be writable."
         ) from error
-    finally:
-        if temporary:
-            os.unlink(temporary)
+    write_whole(path, text.encode())
 
 
 def remove(folder: Path, name: str) -> None:

@@ -32,3 +32,9 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
             f"{path} could not be written ({error.strerror or error}).",
             "Choose a folder that is there, can be written and has space.",
         ) from error
+
+
+def write_whole(path: str | os.PathLike, data: bytes) -> None:
+    """``written_whole`` with what is to lie there."""
+    with written_whole(path) as beside:
+        beside.write_bytes(data)

@@ -197,7 +197,7 @@ def test_a_folder_that_cannot_be_written_is_checked_all_the_same(folder, monkeyp
     def refuse(path: Path, payload: bytes) -> None:
         raise TalkingEyesError(f"{path} could not be written.")
 
-    monkeypatch.setattr(check_data, "replace_file", refuse)
+    monkeypatch.setattr(check_data, "write_whole", refuse)
     assert not check_data.find_faults(Dataset(folder))
     assert not (folder / check_data.REMEMBERED).exists()
 

@@ -8,12 +8,12 @@ additional keys that ``head.reading`` understands.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from ..files import written_whole
 from .arkit import EXPRESSIONS, STANDIN
 from .model import PARENTS
 from .standin import STANDIN_FILE
@@ -241,13 +241,8 @@ def write(path: Path) -> None:
     """Build the head and put its file at ``path``, whole or not at all."""
     arrays = build()
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    try:
-        with open(beside, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with written_whole(path) as beside, open(beside, "wb") as file:
+        np.savez_compressed(file, **arrays)
     log.info("wrote %s: %d vertices, %d kB", path, len(arrays["v_template"]), path.stat().st_size // 1000)
 
 

@@ -23,9 +23,10 @@ import numpy as np
 import soundfile
 
 from ..errors import TalkingEyesError
+from ..files import write_whole
 from ..head import arkit
 from ..motion import CHANNELS, FPS
-from .dataset import LENGTH_TOLERANCE, RATE, Dataset, frame_count, replace_file, sequence_paths
+from .dataset import LENGTH_TOLERANCE, RATE, Dataset, frame_count, sequence_paths
 
 log = logging.getLogger(__name__)
 
@@ -269,7 +270,7 @@ class _Remembered:
             return
         kept = {"rules": _RULES, "description": self._stamp_of(self._folder / "dataset.json"), "sequences": self._right}
         try:
-            replace_file(self._path, json.dumps(kept).encode())
+            write_whole(self._path, json.dumps(kept).encode())
         except (TalkingEyesError, OSError):
             log.info("%s cannot be written; the next check looks at everything again", self._path)
 

@@ -26,7 +26,7 @@ import numpy as np
 import soundfile
 
 from ..errors import TalkingEyesError
-from ..files import written_whole
+from ..files import write_whole
 from ..motion import CHANNELS, FPS
 
 VERSION = 1
@@ -173,12 +173,6 @@ def sound_checksum(folder: Path, name: str) -> bytes:
         return sound.read(42)
 
 
-def replace_file(path: Path, payload: bytes) -> None:
-    """Write beside ``path``, then rename, so that a half-written file is never seen."""
-    with written_whole(path) as beside:
-        beside.write_bytes(payload)
-
-
 def write_sequence(folder: str | os.PathLike, sequence: Sequence) -> None:
     """Write one checked sequence with its sound; the npz comes last, so its presence means that both are whole."""
     sequence.checked()
@@ -200,8 +194,8 @@ def write_sequence(folder: str | os.PathLike, sequence: Sequence) -> None:
             arrays[name] = getattr(sequence, name)
     motion = io.BytesIO()
     np.savez_compressed(motion, **arrays)
-    replace_file(flac, sound.getvalue())
-    replace_file(npz, motion.getvalue())
+    write_whole(flac, sound.getvalue())
+    write_whole(npz, motion.getvalue())
 
 
 def read_sequence(folder: str | os.PathLike, name: str, *, sound: bool = True) -> Sequence:
@@ -295,7 +289,7 @@ def write_description(
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "dataset.json", (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
+    write_whole(folder / "dataset.json", (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def subject_split(subject: str) -> str:

@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from ..errors import TalkingEyesError
+from ..files import write_whole
 from ..inference.speech_encoder import SpeechEncoder
 from ..inference.wav2vec2_encoder import Wav2Vec2Encoder
 from .config import FROZEN
-from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, replace_file, sequence_paths, sound_checksum
+from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, sequence_paths, sound_checksum
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class SpeechCache:
         payload = io.BytesIO()
         np.save(payload, rows, allow_pickle=False)
         try:
-            replace_file(path, payload.getvalue())
+            write_whole(path, payload.getvalue())
         except OSError as error:
             raise TalkingEyesError(
                 f"The speech features could not be written to {path.parent} ({error.strerror}).",

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import TalkingEyesError
+from ...files import write_whole
 from ...head.arkit import STANDIN
 from ...motion import FPS
 from .. import sounds
@@ -346,12 +347,7 @@ def _check_same_recipe(folder: Path, recipe: dict) -> None:
 
 
 def _write_recipe(folder: Path, recipe: dict) -> None:
-    temporary = _recipe_path(folder).with_suffix(".part")
-    try:
-        temporary.write_text(json.dumps(recipe) + "\n", encoding="utf-8")
-        os.replace(temporary, _recipe_path(folder))
-    except OSError as error:
-        raise TalkingEyesError(f"{folder} cannot be written to ({error.strerror}).", "Choose another.") from error
+    write_whole(_recipe_path(folder), (json.dumps(recipe) + "\n").encode())
 
 
 def _describe(folder: Path, count: int, recipe: dict) -> None:

@@ -23,9 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import TalkingEyesError
+from ...files import write_whole
 from ...head.arkit import STANDIN
 from ...inference.audio import read_audio
-from ..dataset import RATE, is_complete, replace_file, sequence_paths, write_description, write_sequence
+from ..dataset import RATE, is_complete, sequence_paths, write_description, write_sequence
 from . import aligner, build
 from .prosody import HZ, loudness_db
 from .speech import Phone
@@ -193,7 +194,7 @@ def build_from_recordings(
             note = notes.get(name, {})
             if note.get("mark") != mark or not all(is_complete(out, i) for i in note.get("sequences", {})):
                 notes[name] = {"mark": mark, **_make(path, folder, text, out, seed)}
-                replace_file(out / _NOTES, (json.dumps(notes, indent=1, ensure_ascii=False) + "\n").encode())
+                write_whole(out / _NOTES, (json.dumps(notes, indent=1, ensure_ascii=False) + "\n").encode())
             if notes[name].get("lost"):
                 log.info("%s: %d pieces without words were left out.", name, notes[name]["lost"])
         except (TalkingEyesError, OSError) as error:
@@ -273,7 +274,7 @@ def _label(out: Path, name: str, subject: str) -> None:
     if str(arrays["subject"]) != subject:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{**arrays, "subject": subject})
-        replace_file(path, buffer.getvalue())
+        write_whole(path, buffer.getvalue())
 
 
 def _describe(out: Path, described: dict, made: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from ...errors import TalkingEyesError
+from ...files import written_whole
 from .intervals import spread
 from .reproduce import RECORDED, read_scores, read_times, write_json
 from .tables import COLUMNS, ORDERINGS, Means, Ordering, Table, needed_rows
@@ -192,7 +193,6 @@ def _plot(path: Path, found: Found, tables: list[Table]) -> None:
         if drawn:
             axis.legend(fontsize=7)
     figure.tight_layout()
-    beside = path.with_name(f".{path.name}")
-    figure.savefig(beside, dpi=110, format="png")
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=110, format="png")
     pyplot.close(figure)
-    beside.replace(path)

@@ -17,12 +17,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ...errors import TalkingEyesError
+from ...files import write_whole
 from ..dataset import Dataset
 from ..loop import plain, run
 from .components import COMPONENTS, CORRELATIONS, Context, components_of, method_of
@@ -200,12 +200,7 @@ def read_times(out: Path, seed: int) -> dict[str, dict]:
 def write_json(path: Path, content: dict) -> None:
     """Write beside ``path``, then rename, so that the file is whole whenever it is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        raise TalkingEyesError(f"{path} could not be written ({error.strerror}).", "Free some space.") from error
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _check_setting(out: Path, chosen: Setting, dataset: Dataset) -> None:
