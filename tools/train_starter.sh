@@ -1,5 +1,6 @@
 #!/bin/sh
 # Make the shipped weights again: corpus, three stages, bundle. Each step resumes where it was stopped.
+# The corpus is spoken by whatever voices are installed; docs/data.md names those that the shipped weights heard.
 # The face and the gaze stages share nothing, so each has a core of its own. Some hours of CPU.
 # Usage: train_starter.sh [WORK_FOLDER] [HOURS_OF_CORPUS]
 set -eu
