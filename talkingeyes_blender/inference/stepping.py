@@ -13,6 +13,7 @@ A single clip has no batch axis here: (D,), not (1, D). Tests hold this and ``Ca
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from scipy.special import erf
 from torch import Tensor, nn
 
 from .attention import CausalWindowAttention, NearAttention, distance_slopes
@@ -236,7 +238,7 @@ class _LayerSteps:
         if self.memory is not None:
             x += self.memory(x, at)
         hidden = self._widen(x)
-        bent = torch.erf(torch.from_numpy(hidden)).numpy()  # numpy has none
+        bent = erf(hidden)
         bent += _ONE
         bent *= hidden
         x += self._narrow(bent)
@@ -289,6 +291,9 @@ class _Memory:
         return self._out(mixed.reshape(self._joined))
 
 
+_ones = functools.cache(lambda count: np.ones(count, np.float32))
+
+
 def _attend(query: np.ndarray, keys: np.ndarray, values: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """(B * H, 1, D) queries on (B * H, D, S) keys and (B * H, S, D) values, with a bias (B * H, 1, S) on the scores."""
     scores = query @ keys
@@ -296,5 +301,5 @@ def _attend(query: np.ndarray, keys: np.ndarray, values: np.ndarray, bias: np.nd
     scores -= np.maximum.reduce(scores, -1, keepdims=True)
     np.exp(scores, scores)
     mixed = scores @ values
-    mixed /= scores.dot(np.ones(scores.shape[2], np.float32))[..., None]
+    mixed /= scores.dot(_ones(scores.shape[2]))[..., None]
     return mixed

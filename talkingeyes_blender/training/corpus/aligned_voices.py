@@ -120,6 +120,7 @@ def _times(samples: np.ndarray, rate: int, text: str) -> list[Phone] | None:
 
 
 _REDUCED = 0.075
+"""Seconds."""
 
 
 def _with_schwas(phones: list[Phone]) -> list[Phone]:
