@@ -72,7 +72,9 @@ def test_sequences_move_as_they_sound(spoken):
         sequence.checked()
         assert sequence.head_model == STANDIN and 8 < sequence.duration < 40
         jaw = np.degrees(sequence.jaw[:, 0])
-        assert jaw.max() > 8 and jaw[~sequence.speaking].mean() < 0.15 * jaw[sequence.speaking].mean()
+        # Away from the edges of pauses, where a mouth is still closing.
+        quiet = np.convolve(sequence.speaking, np.ones(7), "same") == 0
+        assert jaw.max() > 8 and jaw[quiet].mean() < 0.05 * jaw[sequence.speaking].mean()
         frames = np.round((sequence.phone_start + sequence.phone_end) * 12.5).astype(int).clip(0, sequence.frames - 1)
         opened = {c: jaw[frames[sequence.phone_name == c]] for c in ("a", "i", "plosive_lips", "nasal_lips")}
         lips = np.concatenate([opened["plosive_lips"], opened["nasal_lips"]])
