@@ -114,14 +114,19 @@ class MelEncoder(SpeechEncoder):
             around = int(self.config.level_seconds * RATE) // _HOP
             if 0 < around < spectra.shape[1]:
                 return torch.stack([self._levelled_around(clip, around) for clip in spectra])
-            level = _loud(spectra.amax(-1))[:, None, None]
-            return self._levelled(spectra, level, _relative(spectra, level).mean(1, keepdim=True))
+            return self._levelled(spectra, _loud(spectra.amax(-1))[:, None, None])
 
     @staticmethod
-    def _levelled(spectra: Tensor, level: Tensor, colour: Tensor) -> Tensor:
-        """(..., rows, bands) log-mel, its level and the means of its bands to what the first convolution takes."""
+    def _levelled(spectra: Tensor, level: Tensor, colour: Tensor | None = None) -> Tensor:
+        """(..., rows, bands) log-mel and its level to what the first convolution takes.
+
+        ``colour``: the means of its bands, if not those of these rows.
+        """
+        relative = _relative(spectra, level)
+        if colour is None:
+            colour = relative.mean(-2, keepdim=True)
         energy = _relative(spectra.amax(-1, keepdim=True), level)
-        return torch.cat([(_relative(spectra, level) - 0.5 * colour) / 0.9, energy / 1.5 + 1.0], dim=-1)
+        return torch.cat([(relative - 0.5 * colour) / 0.9, energy / 1.5 + 1.0], dim=-1)
 
     def _levelled_around(self, spectra: Tensor, around: int) -> Tensor:
         """(rows, bands) log-mel to what the first convolution takes, by what is heard around each row.
@@ -202,6 +207,5 @@ class MelStream:
         # Where speech has only begun, few rows are loud; those few are then what is measured by.
         level = torch.maximum(_loud(loudness), loudness.max() - _CREST)
         low = max(heard // _ROWS - len(spectra) // _ROWS, first - encoder.margin)
-        colour = _relative(spectra, level).mean(0)
-        prepared = encoder._levelled(spectra[None], level, colour)[:, -(heard - low * _ROWS) :]
+        prepared = encoder._levelled(spectra[None], level)[:, -(heard - low * _ROWS) :]
         return encoder.features(prepared)[:, first - low :]

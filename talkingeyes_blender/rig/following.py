@@ -18,12 +18,12 @@ class Following:
     """What the bones of an armature go along with. Each is read when it is first asked for: keep it for a moment."""
 
     def __init__(self, armature: bpy.types.Object) -> None:
-        self._armature, self._bones = armature, armature.pose.bones
+        self._armature = armature
         self._known: dict[str, tuple[str, ...]] = {}
 
     def _above(self, name: str) -> tuple[str, ...]:
         if name not in self._known:
-            bone = self._bones.get(name)
+            bone = self._armature.pose.bones.get(name)
             self._known[name] = tuple(_above(self._armature, bone)) if bone is not None else ()
         return self._known[name]
 

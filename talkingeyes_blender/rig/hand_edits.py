@@ -63,10 +63,7 @@ def seal(
 
 def seal_take(rig: HeadRig, take: Take, paths: Collection[str] | None = None) -> None:
     """``seal`` all actions of a take, after we have changed its curves ourselves."""
-    slots: dict[bpy.types.Action, list] = {}
-    for clip in _clips(rig, take):
-        slots.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
-    for action, of_action in slots.items():
+    for action, of_action in _actions(rig, take).items():
         seal(action, of_action, paths)
 
 
@@ -78,10 +75,7 @@ def is_sealed(rig: HeadRig, take: Take) -> bool:
 def edited_paths(rig: HeadRig, take: Take) -> set[str]:
     """Data paths of the curves of a take that somebody has changed, removed or added since they were written."""
     changed = set()
-    slots: dict[bpy.types.Action, list] = {}
-    for clip in _clips(rig, take):
-        slots.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
-    for action, of_action in slots.items():
+    for action, of_action in _actions(rig, take).items():
         if WRITTEN_PROPERTY in action:
             before, now = _written(action), _fingerprints(action, of_action)
             changed |= {_path(key) for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
@@ -106,10 +100,7 @@ def by_us(change: Callable[Concatenate[HeadRig, Take, P], R]) -> Callable[Concat
     def changed(rig: HeadRig, take: Take, *arguments: P.args, **options: P.kwargs) -> R:
         before = edited_paths(rig, take) if is_sealed(rig, take) else None
         result = change(rig, take, *arguments, **options)
-        slots: dict[bpy.types.Action, list] = {}
-        for clip in _clips(rig, take) if before is not None else ():
-            slots.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
-        for action, of_action in slots.items():
+        for action, of_action in _actions(rig, take).items() if before is not None else ():
             known = {_path(key) for key in _written(action).keys() | _fingerprints(action, of_action).keys()}
             seal(action, of_action, known - before)
         return result
@@ -133,9 +124,7 @@ class _Look:
         began = self.touched = time.perf_counter()
         if not is_sealed(rig, take):
             return False
-        actions: dict[bpy.types.Action, list] = {}
-        for clip in _clips(rig, take):
-            actions.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
+        actions = _actions(rig, take)
         curves = [(action.name, *curve) for action, slots in actions.items() for curve in _curves(action, slots)]
         for name, key, curve in itertools.islice(curves, self.count, None):
             self.marks.setdefault(name, {})[key] = _fingerprint(curve)
@@ -193,6 +182,14 @@ def why_ask(rig: HeadRig, take: Take) -> str:
 def _clips(rig: HeadRig, take: Take) -> Iterator[Clip]:
     for owner in owners(rig):
         yield from (clip for clip in clips(owner) if clip.record["id"] == take.id)
+
+
+def _actions(rig: HeadRig, take: Take) -> dict[bpy.types.Action, list[bpy.types.ActionSlot | None]]:
+    """The actions of a take, each with its slots."""
+    slots: dict[bpy.types.Action, list] = {}
+    for clip in _clips(rig, take):
+        slots.setdefault(clip.strip.action, []).append(compat.slot_of(clip.strip))
+    return slots
 
 
 def _written(action: bpy.types.Action) -> dict[str, str]:

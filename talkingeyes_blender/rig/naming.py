@@ -10,9 +10,10 @@ from collections.abc import Iterable
 # The MPI add-on's names come first, then those of the SMPL-X and SUPR families, then what animators call them.
 # Names are compared in lower case without a namespace ("mixamorig:"), without the number of a copy (".001") and without
 # anything but letters and digits.
+_HEADS = ("head", "ccbasehead", "jbiphead", "jbipchead")
 _BONES = {
     "root": ("root", "global"),
-    "neck": ("neck", "neck01", "neck1", "head", "ccbasehead", "jbiphead", "jbipchead"),
+    "neck": ("neck", "neck01", "neck1", *_HEADS),
     "jaw": ("jaw", "jawbone", "jawmaster", "lowerjaw", "mandible", "defjaw", "ccbasejawroot", "jawroot"),
     "left_eye": (
         "lefteye",
@@ -100,7 +101,7 @@ def match_bones(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
 
 def is_head(name: str) -> bool:
     """Whether a bone is called the head, and not the neck."""
-    return _plain(name).removeprefix("mixamorig") in ("head", "ccbasehead", "jbiphead", "jbipchead")
+    return _plain(name).removeprefix("mixamorig") in _HEADS
 
 
 def _rigify(names: set[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -42,20 +42,21 @@ def refuse_broken(armature: bpy.types.Object, mesh: bpy.types.Object | None) -> 
 
 def obstacles(rig: HeadRig) -> Iterator[str]:
     """Sentences about what hides or bends a rig's motion; cheap enough to be asked at every redraw."""
+    following = Following(rig.armature)
     if rig.has_bones:
-        yield from _of_armature(rig)
+        yield from _of_armature(rig, following)
     if rig.mesh is not None:
-        yield from _of_mesh(rig)
+        yield from _of_mesh(rig, following)
 
 
-def _of_armature(rig: HeadRig) -> Iterator[str]:
+def _of_armature(rig: HeadRig, following: Following) -> Iterator[str]:
     armature, data = rig.armature, rig.armature.data
     if data.pose_position == "REST":
         yield f"The armature '{armature.name}' is in its rest position, so no bone moves. Switch it to Pose Position."
     if np.linalg.det(np.array(armature.matrix_world, np.float64)[:3, :3]) < 0:
         yield f"'{armature.name}' has a negative scale, so its left is seen on the right. Apply the scale."
     yield from dead_curves(rig)
-    neck, following = rig.bones.get("neck"), Following(armature)
+    neck = rig.bones.get("neck")
     for joint in _HANGING:
         name = rig.bones.get(joint)
         if name is None:
@@ -112,14 +113,13 @@ def dead_curves(rig: HeadRig) -> Iterator[str]:
             )
 
 
-def _of_mesh(rig: HeadRig) -> Iterator[str]:
+def _of_mesh(rig: HeadRig, following: Following) -> Iterator[str]:
     mesh = rig.mesh
     modifiers = [m for m in mesh.modifiers if m.type == "ARMATURE" and m.object == rig.armature]
     if modifiers and not any(m.show_viewport and m.show_render for m in modifiers):
         yield f"The armature modifier of '{mesh.name}' is switched off, so its bones do not move it. Switch it on."
     if any(m.use_vertex_groups for m in modifiers):
         groups = {group.name for group in mesh.vertex_groups}
-        following = Following(rig.armature)
         for joint, name in rig.bones.items():
             if joint != "root" and not _moves(following, name, groups) and not _moves_another(rig, following, name):
                 yield (
