@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import TalkingEyesError
 from .augment import Augmenter
-from .dataset import SAMPLES_PER_FRAME, Dataset, Sequence, sequence_paths, sound_checksum
+from .dataset import RECORDED, SAMPLES_PER_FRAME, Dataset, Sequence, sequence_paths, sound_checksum
 
 if TYPE_CHECKING:
     from .speech_cache import SpeechCache
@@ -67,12 +67,13 @@ class _Kept:
 class Crops:
     """Crops of ``frames`` frames from one split, each sequence as likely as another, as in the papers' epochs.
 
+    ``recorded``, if not 0, is the share of crops that come from recordings of real voices among made ones.
     The sequences read last are kept in memory up to ``memory`` bytes, whatever the size of the corpus.
     """
 
     def __init__(
         self, dataset: Dataset, frames: int, *, sound: bool = True, augmenter: Augmenter | None = None,
-        memory: float = 4e9, cache: SpeechCache | None = None,
+        memory: float = 4e9, cache: SpeechCache | None = None, recorded: float = 0.0,
     ) -> None:  # fmt: skip
         if not len(dataset):
             raise TalkingEyesError(
@@ -86,6 +87,8 @@ class Crops:
         self.dataset, self.frames, self.augmenter, self.speech = dataset, frames, augmenter, cache
         self.sound = sound and cache is None
         self.subjects = sorted({dataset.subject(name) for name in dataset.ids})
+        real = np.array([name.startswith(RECORDED) for name in dataset.ids])
+        self._recorded, self._real, self._made = recorded, np.flatnonzero(real), np.flatnonzero(~real)
         self._memory, self._used = memory, 0
         self._cache: collections.OrderedDict[int, _Kept] = collections.OrderedDict()
 
@@ -111,7 +114,7 @@ class Crops:
         return {name: torch.from_numpy(np.stack([crop[name] for crop in crops])) for name in crops[0]}
 
     def _crop(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        index = int(rng.integers(len(self.dataset)))
+        index = self._index(rng)
         kept = self._read(index)
         length = len(kept.valid)
         start = int(rng.integers(max(1, length - self.frames + 1)))
@@ -128,6 +131,12 @@ class Crops:
             rows = self.speech.rows(self.dataset, self.dataset.ids[index])[span]
             crop["prepared"] = _padded(rows.astype(np.float32), self.frames)
         return crop
+
+    def _index(self, rng: np.random.Generator) -> int:
+        """Number of the sequence that a crop comes from."""
+        if not self._recorded or not len(self._real) or not len(self._made):
+            return int(rng.integers(len(self.dataset)))
+        return int(rng.choice(self._real if rng.random() < self._recorded else self._made))
 
     def _read(self, index: int) -> _Kept:
         if index in self._cache:

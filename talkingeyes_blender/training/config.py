@@ -125,6 +125,8 @@ class FaceStage:
     it grows to that share from none."""
     no_past: float = 0.0
     """Share of sequences that are given no past at all, so that speech is listened to."""
+    recorded: float = 0.0
+    """Share of crops from recordings of real voices, where the data holds made ones too; 0 draws all alike."""
 
 
 def changed(config, settings: list[str]):
@@ -225,6 +227,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
             past_noise=0.2,
             own_past=0.7,
             no_past=0.3,
+            recorded=0.4,
         )  # fmt: skip
     raise TalkingEyesError(f"There is no stage '{stage}'.", "Choose gaze-vqvae, speech-to-gaze or face.")
 

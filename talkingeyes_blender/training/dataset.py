@@ -36,6 +36,9 @@ SAMPLES_PER_FRAME = 640
 SPLITS = ("train", "validation", "test", "held_out")
 """``train``, ``validation`` and ``test`` part the subjects 8:1:1; ``held_out`` are subjects named in dataset.json."""
 
+RECORDED = "rec-"
+"""How the names of sequences begin that ``corpus --recordings`` made of real voices."""
+
 LENGTH_TOLERANCE = 2
 """Frames by which motion and sound may differ in length."""
 _MAX_ANGLE = 2 * np.pi

@@ -43,7 +43,9 @@ class FaceTraining:
             )
         self.config, self.dataset, self._data = config, dataset, fingerprint(dataset)
         train = dataset.split("train")
-        self.train = Crops(train, config.loop.frames, augmenter=augmenter, cache=cache)
+        self.train = Crops(
+            train, config.loop.frames, augmenter=augmenter, cache=cache, recorded=config.recorded
+        )  # fmt: skip
         self.validation = Crops(dataset.split("validation"), config.loop.frames, cache=cache)
         torch.manual_seed(config.loop.seed)
         encoder = build_encoder(config.encoder if isinstance(config.encoder, dict) else plain(config.encoder))

@@ -7,6 +7,8 @@ It shares nothing with the speech programs of the corpus. Its phones are CMU's, 
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from functools import cache
 
 import numpy as np
@@ -52,6 +54,26 @@ def knows(word: str) -> bool:
     return _dictionary().lookup_word(word) is not None
 
 
+@cache
+def pronounced(word: str) -> str | None:
+    """The phones that flite's rules give a word, as the aligner's dictionary writes them; None without flite."""
+    program = shutil.which("flite")
+    if program is None or not re.fullmatch("[a-z'-]+", word):
+        return None
+    try:
+        said = subprocess.run(
+            [program, "-t", word, "-ps", "-o", "none"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    phones = [_FLITE.get(phone, phone).upper() for phone in said.split() if phone != "pau"]
+    return " ".join(phones) if phones and all(f" {phone} " in _PHONES for phone in phones) else None
+
+
+_FLITE = {"ax": "ah"}
+_PHONES = " AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH "
+
+
 def _pcm(samples: np.ndarray) -> bytes:
     return (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
 
@@ -73,6 +95,8 @@ def words_of(samples: np.ndarray) -> str:
 def align(samples: np.ndarray, text: str) -> list[Phone]:
     """Phones (CMU's, lower case; ``sil`` for a pause) of a spoken text, in seconds.
 
+    Words that the dictionary lacks, names above all, are pronounced by flite's rules, where flite is installed.
+
     Raises:
         TalkingEyesError: a word is not in the dictionary, or the text does not fit the sound.
     """
@@ -80,15 +104,20 @@ def align(samples: np.ndarray, text: str) -> list[Phone]:
     if not words:
         raise TalkingEyesError("The transcript holds no English words.", "Write what is said, in letters.")
     sound = _pcm(samples)
-    unknown = [word for word in words if not knows(word)]
+    added = {word: pronounced(word) for word in dict.fromkeys(words) if not knows(word)}
+    unknown = [word for word, phones in added.items() if phones is None]
     if unknown:
         raise TalkingEyesError(
-            f"The aligner's dictionary lacks {', '.join(sorted(set(unknown)))}.",
-            "Write numbers and names as words that sound like them, or leave the recording out.",
+            f"The aligner's dictionary lacks {', '.join(sorted(unknown))}.",
+            "Install flite, which tells how they are pronounced, write them as words that sound like them, or leave "
+            "the recording out.",
         )
     for settings in _BEAMS:
         try:
-            return _align(_decoder(lm=None, **settings), sound, " ".join(words))
+            decoder = _decoder(lm=None, **settings)
+            for word, phones in added.items():
+                decoder.add_word(word, phones, True)
+            return _align(decoder, sound, " ".join(words))
         except (RuntimeError, ValueError) as error:
             reason = error
     raise TalkingEyesError(

@@ -15,9 +15,12 @@ import io
 import itertools
 import json
 import logging
+import multiprocessing
+import os
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +29,7 @@ from ...errors import TalkingEyesError
 from ...files import write_whole
 from ...head.arkit import STANDIN
 from ...inference.audio import read_audio
-from ..dataset import RATE, is_complete, sequence_paths, write_description, write_sequence
+from ..dataset import RATE, RECORDED, is_complete, sequence_paths, write_description, write_sequence
 from . import aligner, build
 from .prosody import HZ, loudness_db
 from .speech import Phone
@@ -41,7 +44,6 @@ PAUSE = 0.25
 _NOTES = "recordings.json"
 _MANY = 10
 """Speakers from which splits part the speakers; the sequences of fewer are dealt out."""
-PREFIX = "rec-"
 _WRITTEN = ("version", "fps", "head_model", "sequences", "held_out", "splits", "subjects")
 
 
@@ -147,7 +149,7 @@ def speaker_of(path: Path, folder: Path) -> str:
 def _stem(path: Path, folder: Path) -> str:
     relative = path.relative_to(folder).as_posix()
     plain = re.sub(r"[^A-Za-z0-9]+", "-", str(Path(relative).with_suffix(""))).strip("-")[:60]
-    return f"{PREFIX}{plain}-{zlib.crc32(relative.encode()):08x}"
+    return f"{RECORDED}{plain}-{zlib.crc32(relative.encode()):08x}"
 
 
 def _fingerprint(path: Path, text: str | None) -> str:
@@ -166,52 +168,108 @@ def _read_notes(out: Path) -> dict:
 
 
 def build_from_recordings(
-    folder: Path, out: Path, *, transcripts: Path | None = None, seed: int = 0,
-    progress: Callable[[float, str], None] | None = None,
+    folder: Path, out: Path, *, transcripts: Path | None = None, seed: int = 0, workers: int = 1,
+    pinned: dict[str, str] | None = None, progress: Callable[[float, str], None] | None = None,
 ) -> Outcome:  # fmt: skip
     """Make sequences of all sounds under ``folder`` in ``out``, a new folder or a dataset in the stand-in's basis.
 
-    What was made before, of the same sound and words, is kept; sounds that fail are named in the outcome.
+    What was made before, of the same sound and words, is kept; sounds that fail are named in the outcome. ``pinned``
+    gives speakers their split ('train', 'validation', 'test'); it needs ten speakers, as fewer are dealt out.
 
     Raises:
-        TalkingEyesError: there is no sound, the aligner is not installed, none could be used, or ``out`` holds a
-            dataset of another head model.
+        TalkingEyesError: there is no sound, the aligner is not installed, none could be used, a pinned speaker is not
+            there, or ``out`` holds a dataset of another head model.
     """
     folder, out = Path(folder), Path(out)
     sounds = find_sounds(folder)
+    pinned = dict(pinned or {})
+    _check_pinned(pinned, {speaker_of(path, folder) for path in sounds})
     described = _description(out)
     aligner.check()
     (out / "sequences").mkdir(parents=True, exist_ok=True)
     notes = _read_notes(out)
     failed: dict[str, str] = {}
-    for number, path in enumerate(sounds):
+    marks: dict[str, str] = {}
+    todo: list[_Job] = []
+    for path in sounds:
         name = path.relative_to(folder).as_posix()
-        if progress is not None:
-            progress(number / len(sounds), name)
         try:
             text = transcript_of(path, transcripts)
-            mark = _fingerprint(path, text)
-            note = notes.get(name, {})
-            if note.get("mark") != mark or not all(is_complete(out, i) for i in note.get("sequences", {})):
-                notes[name] = {"mark": mark, **_make(path, folder, text, out, seed)}
-                write_whole(out / _NOTES, (json.dumps(notes, indent=1, ensure_ascii=False) + "\n").encode())
-            if notes[name].get("lost"):
-                log.info("%s: %d pieces without words were left out.", name, notes[name]["lost"])
+            marks[name] = _fingerprint(path, text)
         except (TalkingEyesError, OSError) as error:
             failed[name] = str(error)
-            notes.pop(name, None)
-            log.warning("%s is passed over: %s", name, error)
+            continue
+        note = notes.get(name, {})
+        if note.get("mark") != marks[name] or not all(is_complete(out, i) for i in note.get("sequences", {})):
+            todo.append((path, folder, text, out, seed))
+    done = len(sounds) - len(todo)
+    for (path, *_), made, reason in _results(todo, workers):
+        name = path.relative_to(folder).as_posix()
+        done += 1
+        if progress is not None:
+            progress(done / len(sounds), name)
+        if reason is not None:
+            failed[name] = reason
+            continue
+        notes[name] = {"mark": marks[name], **made}
+        write_whole(out / _NOTES, (json.dumps(notes, indent=1, ensure_ascii=False) + "\n").encode())
+        if made["lost"]:
+            log.info("%s: %d pieces without words were left out.", name, made["lost"])
+    for name, reason in failed.items():
+        notes.pop(name, None)
+        log.warning("%s is passed over: %s", name, reason)
     if progress is not None:
         progress(1.0, "")
-    made = {i: speaker_of(folder / n, folder) for n, note in notes.items() for i in note["sequences"]}
+    made = {i: speaker_of(folder / n, folder) for n, note in sorted(notes.items()) for i in note["sequences"]}
     seconds = sum(s for note in notes.values() for s in note["sequences"].values())
     if not made:
         raise TalkingEyesError(
             f"No recording in {folder} could be used; the first: {next(iter(failed.values()), 'no words in it')}",
             "The aligner knows English only. Correct the transcripts, or leave them out to let it guess the words.",
         )
-    _describe(out, described, made)
+    _describe(out, described, made, pinned)
     return Outcome(len(made), seconds, failed)
+
+
+_Job = tuple[Path, Path, str | None, Path, int]
+"""A sound, the folder of all, its words, where sequences go, and the seed."""
+
+
+def _results(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, dict, str | None]]:
+    """Jobs as they are done, each with what was made of it, or else the reason why nothing was."""
+    if workers <= 1 or len(jobs) < 2:
+        for job in jobs:
+            yield job, *_try(job)
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        running = {pool.submit(_try, job): job for job in jobs}
+        try:
+            for future in as_completed(running):
+                yield running[future], *future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _try(job: _Job) -> tuple[dict, str | None]:
+    try:
+        return _make(*job), None
+    except (TalkingEyesError, OSError) as error:
+        return {}, str(error)
+
+
+def _check_pinned(pinned: dict[str, str], speakers: set[str]) -> None:
+    missing = sorted(set(pinned) - speakers)
+    if missing:
+        raise TalkingEyesError(
+            f"There is no speaker {', '.join(missing)} among the recordings.",
+            f"A folder in the folder of recordings is a speaker: {', '.join(sorted(speakers)[:20])}.",
+        )
+    if pinned and len(speakers) < _MANY:
+        raise TalkingEyesError(
+            f"Speakers are given to a split where there are {_MANY} or more; here are {len(speakers)}.",
+            "Leave --validation and --test out: sequences are then dealt out to the splits.",
+        )
 
 
 def _make(path: Path, folder: Path, text: str | None, out: Path, seed: int) -> dict:
@@ -277,13 +335,14 @@ def _label(out: Path, name: str, subject: str) -> None:
         write_whole(path, buffer.getvalue())
 
 
-def _describe(out: Path, described: dict, made: dict[str, str]) -> None:
+def _describe(out: Path, described: dict, made: dict[str, str], pinned: dict[str, str]) -> None:
     """Write dataset.json: what ``described`` says of other sequences, and of ``made`` (sequence to speaker)."""
-    subjects = {name: who for name, who in described.get("subjects", {}).items() if not name.startswith(PREFIX)}
+    subjects = {name: who for name, who in described.get("subjects", {}).items() if not name.startswith(RECORDED)}
     others = set(subjects.values())
     splits = {who: split for who, split in described.get("splits", {}).items() if who in others}
     if len(set(made.values())) >= _MANY:
         subjects |= made
+        splits |= pinned
     else:
         for name, split in _dealt(made).items():
             subjects[name] = made[name] if split == "train" else f"{made[name]} ({split})"
@@ -297,7 +356,7 @@ def _describe(out: Path, described: dict, made: dict[str, str]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """``training corpus --recordings FOLDER --out DIR [--transcripts FOLDER] [--seed N]``."""
+    """``training corpus --recordings FOLDER --out DIR [--transcripts FOLDER] [--seed N] [--workers K]``."""
     parser = argparse.ArgumentParser(
         prog="python -m talkingeyes_blender.training corpus",
         description="Make a dataset of one's own recordings of English speech, by forced alignment.",
@@ -305,7 +364,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--recordings", type=Path, required=True, help="folder of sounds; a folder in it is a speaker")
     parser.add_argument("--transcripts", type=Path, help="folder of their words (.txt, .lab); default: beside them")
     parser.add_argument("--out", type=Path, required=True, help="new folder, or a corpus to add to")
+    for split in ("validation", "test"):
+        parser.add_argument(
+            f"--{split}", nargs="+", default=[], metavar="SPEAKER", help=f"speakers of the {split} split (of ten)"
+        )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     from tqdm import tqdm
@@ -317,8 +381,10 @@ def main(argv: list[str] | None = None) -> int:
             bar.set_postfix_str(message)
 
         outcome = build_from_recordings(
-            options.recordings, options.out, transcripts=options.transcripts, seed=options.seed, progress=progress
-        )
+            options.recordings, options.out, transcripts=options.transcripts, seed=options.seed,
+            workers=options.workers, progress=progress,
+            pinned={who: split for split in ("validation", "test") for who in getattr(options, split)},
+        )  # fmt: skip
     print(f"{outcome.sequences} sequences, {outcome.seconds / 60:.1f} minutes, are in {options.out}.")
     for name, reason in outcome.failed.items():
         print(f"Passed over: {name}: {reason}")
