@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def test_the_aligner_finds_the_sounds_of_the_words_in_order(aligned, speech):
     assert aligner.misfit(speech, aligned) is None
 
 
-def test_words_that_are_not_said_are_refused(aligned, speech):
+def test_words_that_are_not_said_are_refused(aligned, speech, monkeypatch):
+    monkeypatch.setattr(aligner, "pronounced", lambda word: None)
     with pytest.raises(TalkingEyesError, match="dictionary lacks flibbertyx"):
         aligner.align(speech, "hello flibbertyx")
     with pytest.raises(TalkingEyesError, match="no English words"):
@@ -82,6 +84,30 @@ def test_transcripts_are_found_beside_the_sound_or_in_their_folder(tmp_path):
         transcript_of(sound, others)
 
 
+def test_transcripts_in_librispeechs_layout_are_read(tmp_path):
+    chapter = tmp_path / "84" / "121123"
+    chapter.mkdir(parents=True)
+    listed = chapter / "84-121123.trans.txt"
+    listed.write_text("84-121123-0000 GO\n84-121123-0001 DO YOU HEAR\n", encoding="utf-8")
+    assert transcript_of(chapter / "84-121123-0001.flac") == "DO YOU HEAR"
+    assert transcript_of(chapter / "84-121123-0002.flac") is None
+    assert recordings.speaker_of(chapter / "84-121123-0001.flac", tmp_path) == "84"
+
+
+def test_words_that_the_dictionary_lacks_are_pronounced_by_flite(monkeypatch, speech):
+    pytest.importorskip("pocketsphinx")
+    if not shutil.which("flite"):
+        pytest.skip("flite is not installed")
+    assert not aligner.knows("marvelling") and aligner.pronounced("marvelling") == "M AA R V EH L IH NG"
+    assert aligner.pronounced("--help;") is None
+    # A word that is said but stands in no dictionary: its sounds are found where they are.
+    known = aligner.knows
+    monkeypatch.setattr(aligner, "knows", lambda word: word != "lipz" and known(word))
+    phones = aligner.align(speech, WORDS.replace("lips", "lipz"))
+    stop = next(p for p in phones if p.name == "p")
+    assert stop.start == pytest.approx(next(p for p in aligner.align(speech, WORDS) if p.name == "p").start, abs=0.03)
+
+
 def test_sounds_are_found_in_folders_inside(tmp_path):
     with pytest.raises(TalkingEyesError, match="does not exist"):
         find_sounds(tmp_path / "absent")
@@ -111,7 +137,8 @@ def test_few_sequences_fill_all_splits():
     assert 300 < many.count("train") < 340 and many.count("test") > 20
 
 
-def test_a_folder_becomes_a_dataset_and_what_fails_is_named(aligned, speech, tmp_path):
+def test_a_folder_becomes_a_dataset_and_what_fails_is_named(aligned, speech, tmp_path, monkeypatch):
+    monkeypatch.setattr(aligner, "pronounced", lambda word: None)
     source, out = tmp_path / "in", tmp_path / "out"
     (source / "anna").mkdir(parents=True)
     for name in ("one", "two"):
@@ -149,6 +176,31 @@ def test_a_folder_becomes_a_dataset_and_what_fails_is_named(aligned, speech, tmp
         other.mkdir()
         (other / "broken.wav").write_bytes(b"no sound")
         recordings.build_from_recordings(other, tmp_path / "out2")
+
+
+def test_many_speakers_are_parted_as_one_wishes_by_several_processes(aligned, speech, tmp_path):
+    source = tmp_path / "in"
+    for number in range(10):
+        folder = source / f"reader {number}"
+        folder.mkdir(parents=True)
+        soundfile.write(folder / "one.wav", speech, 16000)
+        (folder / "one.txt").write_text(WORDS, encoding="utf-8")
+    with pytest.raises(TalkingEyesError, match="no speaker anna"):
+        recordings.build_from_recordings(source, tmp_path / "none", pinned={"anna": "test"})
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(TalkingEyesError, match="here are 1"):
+        recordings.build_from_recordings(source / "reader 1", tmp_path / "none", pinned={"reader 1": "test"})
+    pinned = {"reader 3": "validation", "reader 7": "test"}
+    (source / "reader 9" / "one.txt").write_text("the weather of the last summer was better " * 4, encoding="utf-8")
+    outcome = recordings.build_from_recordings(source, tmp_path / "out", workers=2, pinned=pinned)
+    assert outcome.sequences == 9 and list(outcome.failed) == ["reader 9/one.wav"]
+    dataset = Dataset(tmp_path / "out")
+    assert {s.subject for s in dataset} == {f"reader {i}" for i in range(9)}
+    assert all(dataset.split_of(who) == split for who, split in pinned.items())
+    alone = recordings.build_from_recordings(source, tmp_path / "alone", pinned=pinned)
+    assert alone.sequences == 9
+    for sequence, other in zip(dataset, Dataset(tmp_path / "alone"), strict=True):
+        np.testing.assert_array_equal(sequence.expression, other.expression)
 
 
 def test_a_dataset_of_another_head_is_not_added_to(tmp_path, speech):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -127,6 +128,26 @@ class TestCrops:
         batch = Crops(dataset.split("train"), 130).draw(2, np.random.default_rng(0))
         assert batch["valid"].sum(1).tolist() == [100, 100]
         assert torch.equal(batch["eyes"][0, 129], batch["eyes"][0, 99])
+
+    def test_a_share_of_the_crops_comes_from_recordings(self, dataset, tmp_path):
+        for path in sorted((dataset.folder / "sequences").iterdir()):
+            (tmp_path / "sequences").mkdir(exist_ok=True)
+            shutil.copy(path, tmp_path / "sequences" / path.name)
+        one = dataset.split("train").ids[0]
+        for path in (tmp_path / "sequences").glob(f"{one}.*"):
+            path.rename(path.with_name(f"rec-{path.name}"))
+        text = (dataset.folder / "dataset.json").read_text(encoding="utf-8").replace(f'"{one}"', f'"rec-{one}"')
+        (tmp_path / "dataset.json").write_text(text, encoding="utf-8")
+        train = Dataset(tmp_path).split("train")
+        real = train.ids.index(f"rec-{one}")
+
+        def share(**options) -> float:
+            crops, rng = Crops(train, 30, **options), np.random.default_rng(0)
+            return float(np.mean([crops._index(rng) == real for _ in range(400)]))
+
+        assert share(recorded=0.6) == pytest.approx(0.6, abs=0.08)
+        assert share() == pytest.approx(1 / len(train), abs=0.08)
+        assert share(recorded=1.0) == 1.0
 
     def test_memory_is_bounded(self, dataset):
         crops = Crops(dataset.split("train"), 30, memory=150_000)

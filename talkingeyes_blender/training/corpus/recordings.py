@@ -340,7 +340,7 @@ def _describe(out: Path, described: dict, made: dict[str, str], pinned: dict[str
     subjects = {name: who for name, who in described.get("subjects", {}).items() if not name.startswith(RECORDED)}
     others = set(subjects.values())
     splits = {who: split for who, split in described.get("splits", {}).items() if who in others}
-    if len(set(made.values())) >= _MANY:
+    if pinned or len(set(made.values())) >= _MANY:
         subjects |= made
         splits |= pinned
     else:
