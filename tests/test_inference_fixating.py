@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkingeyes_blender.inference.fixating import Fixating
+from talkingeyes_blender.inference.fixating import ASTRAY, Fixating
 from talkingeyes_blender.training.evaluation import gaze_metrics as metrics
 
 
@@ -41,6 +41,21 @@ def test_the_eyes_turn_against_the_head():
     assert np.ptp(metrics.in_space(held, head), axis=0).max() < 0.01
     yaw, turn = metrics.in_head(held)[:, 1], np.degrees(head[:, 1])
     assert np.polyfit(turn, yaw, 1)[0] == pytest.approx(-1, abs=0.03)
+
+
+def test_slow_wandering_is_held_and_small_jumps_are_not():
+    frames = 100
+    head = np.zeros((frames, 3), np.float32)
+    eyes = np.zeros((frames, 6), np.float32)
+    eyes[:, 1] = eyes[:, 4] = np.radians(np.linspace(0, 6, frames))  # 1.5 degrees a second
+    assert np.ptp(metrics.in_space(Fixating(follow=0.0)(eyes, head), head), axis=0).max() < 1e-3
+    eyes[:, 1] = eyes[:, 4] = np.radians(np.where(np.arange(frames) < 50, 0, 2.5))
+    made = metrics.in_space(Fixating()(eyes, head), head)[:, 1]
+    assert made[49] == pytest.approx(0, abs=0.01) and made[50] == pytest.approx(2.5, abs=0.01)
+    # Far off at last: gaze is taken along, in the end.
+    eyes[:, 1] = eyes[:, 4] = np.radians(np.linspace(0, 20, frames))
+    off = metrics.in_space(Fixating()(eyes, head), head)[:, 1] - np.degrees(eyes[:, 1])
+    assert np.abs(off).max() < ASTRAY + 0.5
 
 
 def test_vergence_stays_and_eyes_stay_in_their_range():

@@ -26,7 +26,7 @@ from ..errors import TalkingEyesError
 from ..head.rotation import compose, invert, matrix_from_axis_angle
 from ..motion import FPS, Motion
 from .blinks import ENVELOPE
-from .fixating import MOVING, OCULAR_LIMIT, Fixating
+from .fixating import LANDED, OCULAR_LIMIT, Fixating
 from .gaze_decoder import CodeSampler, GazeDecoder, GazeSteps
 from .gaze_vqvae import GazeVQVAE
 
@@ -232,7 +232,7 @@ def _without_offset(drawn: np.ndarray, rebuilt: np.ndarray, last: np.ndarray) ->
     Codes give a pose to some tenths of a degree only, and less well where a hand has been at work.
     """
     before = np.concatenate([rebuilt[:, None], drawn[:, :-1]], 1)
-    moving = np.degrees(_apart(drawn, before)) > MOVING
+    moving = np.degrees(_apart(drawn, before)) > LANDED
     for each, jumps, was in zip(drawn, moving, rebuilt, strict=True):
         until = int(jumps.argmax()) if jumps.any() else len(each)
         each[:until] += last - was
@@ -287,8 +287,8 @@ def _costs(drawn: np.ndarray, there: np.ndarray, after: np.ndarray, closure: np.
     cost = np.where((arrival < count - window) | (arrival > count - 1 - (count > 2)), np.inf, cost)
     hidden = (closure[1:] > _SHUT) & (closure[:-1] > _SHUT)
     jump = distance > np.degrees(_LEVEL)
-    own = np.degrees(_apart(drawn[:, 1:], drawn[:, :-1])) > MOVING
-    kept = np.degrees(_apart(np.concatenate([there[1:], after[None]]), there)) > MOVING
+    own = np.degrees(_apart(drawn[:, 1:], drawn[:, :-1])) > LANDED
+    kept = np.degrees(_apart(np.concatenate([there[1:], after[None]]), there)) > LANDED
     cost -= np.where(jump & hidden, 4.0, 0.0)
     cost -= np.where(jump & own, np.minimum(2.0, distance), 0.0)
     soon_before = np.stack([_any_before(each, _PAUSE - 1) for each in own])
