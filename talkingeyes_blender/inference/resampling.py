@@ -5,7 +5,7 @@ Outside of the frames nothing changes, to the bit. Inside, each part is joined i
 Gaze goes on from the kept past, which the decoder is given as its own. At the end the eyes go over to where the kept
 motion looks in the last frames, so that it leaves from there as it always did. They get there as eyes do, by a saccade:
 one that the new gaze makes anyway and that lands elsewhere, one behind shut lids, or else one of its own. Among some
-drawings and moments the one is taken that needs the smallest.
+drawings and moments the one is taken that needs the smallest, but not one that had looked where the kept gaze looks.
 
 The head is the kept head, turned by a share of the way to the new one that rises from 0 and falls back to it.
 
@@ -296,7 +296,14 @@ def _costs(drawn: np.ndarray, there: np.ndarray, after: np.ndarray, closure: np.
     cost += np.where(jump & _any_after(kept, _PAUSE)[1:], 4.0, 0.0)
     # Not into the middle of a kept saccade.
     cost += np.where(kept[1:], 6.0, 0.0)
+    # Who resamples wants to see something else: eyes that rest where they did join best of all.
+    other = np.maximum.accumulate(np.degrees(_apart(drawn, there)), axis=1)[:, :-1]
+    cost += _SAME * np.exp(-other)
     return cost
+
+
+_SAME = 20.0
+"""Degrees of a saccade that a gaze costs which is the kept one."""
 
 
 def _any_before(moves: np.ndarray, frames: int) -> np.ndarray:
