@@ -27,6 +27,33 @@ def testdata() -> Path:
     return folder
 
 
+@pytest.fixture
+def scene():
+    """An empty scene of 25 frames a second."""
+    from _rigs import fresh_scene
+
+    scene = fresh_scene()
+    scene.render.fps = 25
+    return scene
+
+
+@pytest.fixture
+def head():
+    from _heads import tiny_head
+
+    return tiny_head()
+
+
+@pytest.fixture
+def rig(scene, head):
+    """The tiny head, built in the scene, under the name of Ann."""
+    import bpy
+
+    from talkingeyes_blender.rig.build import build_head
+
+    return build_head(bpy.context, head, "Ann")
+
+
 _status = 0
 
 

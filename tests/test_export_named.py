@@ -13,7 +13,6 @@ faces = pytest.importorskip("_named_rigs", reason="rigs of named keys are not in
 
 from _motions import standin_motion  # noqa: E402
 from _reimport import ENDINGS, largest_difference, marks, played_vertices, reimported  # noqa: E402
-from _rigs import fresh_scene  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.rig.curves import write_take  # noqa: E402
@@ -21,13 +20,6 @@ from talkingeyes_blender.rig.export_data import export_arkit, known, played  # n
 from talkingeyes_blender.rig.export_sample import times  # noqa: E402
 from talkingeyes_blender.rig.export_scene import export_scene  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
-
-
-@pytest.fixture
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
 
 
 @pytest.mark.parametrize("joints", [(), ("root", "neck", "left_eye", "right_eye")])

@@ -11,7 +11,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from _heads import tiny_head, write_head  # noqa: E402
+from _heads import write_head  # noqa: E402
 from _motions import standin_motion  # noqa: E402
 from _rigs import every_curve, foreign_rig, fresh_scene, random_motion  # noqa: E402
 from _scene import scene_hash  # noqa: E402
@@ -43,11 +43,6 @@ def scene():
     scene = fresh_scene()
     scene.render.fps = 24
     return scene
-
-
-@pytest.fixture
-def head():
-    return tiny_head()
 
 
 def speak(rig, motion, generated=None, **options):

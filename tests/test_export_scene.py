@@ -11,7 +11,6 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from _heads import tiny_head  # noqa: E402
 from _reimport import ENDINGS, largest_difference, marks, played_vertices, reimported, step_of, world_vertices  # noqa: E402
 from _rigs import fresh_scene, go_to, random_motion  # noqa: E402
 from _scene import scene_hash  # noqa: E402
@@ -42,11 +41,6 @@ def scene():
     scene = fresh_scene()
     scene.render.fps, scene.render.fps_base = FPS
     return scene
-
-
-@pytest.fixture
-def head():
-    return tiny_head()
 
 
 def lively(head, frames: int = 20) -> Motion:

@@ -11,35 +11,18 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 from _gaze import write_gaze  # noqa: E402
-from _heads import tiny_head  # noqa: E402
-from _rigs import action_dump, dump_animation, fresh_scene, largest_error, random_motion  # noqa: E402
+from _rigs import action_dump, dump_animation, largest_error, random_motion  # noqa: E402
 from _sequencer import retime, stairs, write_wave  # noqa: E402
 from test_rig_strips import set_strip  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.rig import follow, spoken, strip_times, strips  # noqa: E402
-from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.curves import write_take  # noqa: E402
 from talkingeyes_blender.rig.takes import owners, takes  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("scene")
+
 needs_audio = pytest.mark.skipif(not bpy.app.build_options.audaspace, reason="this bpy has no audio")
-
-
-@pytest.fixture(autouse=True)
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
-
-
-@pytest.fixture
-def head():
-    return tiny_head()
-
-
-@pytest.fixture
-def rig(scene, head):
-    return build_head(bpy.context, head, "Ann")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ bpy = pytest.importorskip("bpy")
 
 from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
-from _rigs import evaluated_vertices, file_dump, foreign_rig, fresh_scene, go_to, random_motion  # noqa: E402
+from _rigs import evaluated_vertices, file_dump, foreign_rig, go_to, random_motion  # noqa: E402
 from mathutils import Vector  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
@@ -19,15 +19,10 @@ from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.curves import clear, write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("scene")
+
 plain = pytest.mark.parametrize("rig", ["ours"], indirect=True)
 TILTED = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-
-
-@pytest.fixture(autouse=True)
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
 
 
 @pytest.fixture(params=["ours", "twisted quaternions", "twisted axis-angle", "turned and scaled"])

@@ -10,7 +10,7 @@ bpy = pytest.importorskip("bpy")
 
 from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
-from _rigs import every_curve, file_dump, foreign_rig, fresh_scene, go_to  # noqa: E402
+from _rigs import every_curve, file_dump, foreign_rig, go_to  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.motion import Motion  # noqa: E402
@@ -21,13 +21,6 @@ from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 from talkingeyes_blender.rig.takes import takes  # noqa: E402
 
 MODES = ("XYZ", "ZYX", "QUATERNION", "AXIS_ANGLE")
-
-
-@pytest.fixture
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
 
 
 def lively_motion(model, frames: int = 90, seed: int = 2) -> Motion:

@@ -10,34 +10,16 @@ bpy = pytest.importorskip("bpy")
 
 from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
-from _rigs import action_dump, foreign_rig, fresh_scene, go_to, largest_error, random_motion  # noqa: E402
+from _rigs import action_dump, foreign_rig, go_to, largest_error, random_motion  # noqa: E402
 from _scene import scene_hash  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.rig import compat, curves, hand_edits, rewrite, takes  # noqa: E402
-from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.channels import Channel, Parts, Strengths  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 
 PARTS = {"face": ("expression", "jaw"), "head": ("head",), "gaze": ("eyes",), "blinks": ("blink",)}
 FRAMES = 40
-
-
-@pytest.fixture
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
-
-
-@pytest.fixture
-def head():
-    return tiny_head()
-
-
-@pytest.fixture
-def rig(scene, head):
-    return build_head(bpy.context, head, "Ann")
 
 
 def mixed(one, other, parts, frames=(0, FRAMES)):

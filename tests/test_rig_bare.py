@@ -11,7 +11,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 from _heads import tiny_head  # noqa: E402
-from _rigs import Z_UP, dump_animation, evaluated_vertices, fresh_scene, random_motion  # noqa: E402
+from _rigs import Z_UP, dump_animation, evaluated_vertices, random_motion  # noqa: E402
 from _scene import describe, scene_hash  # noqa: E402
 from mathutils import Matrix  # noqa: E402
 
@@ -27,14 +27,9 @@ from talkingeyes_blender.rig.curves import clear, write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig, inspect_rig  # noqa: E402
 from talkingeyes_blender.rig.head_rig import Family  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("scene")
+
 TENTH_OF_A_MILLIMETRE = 1e-4
-
-
-@pytest.fixture(autouse=True)
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
 
 
 @pytest.fixture(scope="module")

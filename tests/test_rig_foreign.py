@@ -12,7 +12,7 @@ bpy = pytest.importorskip("bpy")
 
 from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
-from _rigs import foreign_rig, fresh_scene, go_to, random_motion  # noqa: E402
+from _rigs import foreign_rig, go_to, random_motion  # noqa: E402
 from _scene import describe, scene_hash  # noqa: E402
 
 from talkingeyes_blender.rig.curves import choose_take, clear, takes, write_take  # noqa: E402
@@ -26,13 +26,6 @@ OURS = re.compile(
     re.VERBOSE,
 )
 """Lines of the file's description that a take may change: its own data, and what it moves."""
-
-
-@pytest.fixture
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
 
 
 def busy_rig(scene):

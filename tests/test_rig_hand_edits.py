@@ -10,11 +10,9 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 from _gaze import write_gaze  # noqa: E402
-from _heads import tiny_head  # noqa: E402
-from _rigs import every_curve, fresh_scene, random_motion  # noqa: E402
+from _rigs import every_curve, random_motion  # noqa: E402
 
 from talkingeyes_blender.rig import compat, hand_edits  # noqa: E402
-from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.channels import gaze_paths  # noqa: E402
 from talkingeyes_blender.rig.curves import write_take  # noqa: E402
 from talkingeyes_blender.rig.hand_edits import WRITTEN_PROPERTY, edited, edited_paths, is_sealed, why_ask  # noqa: E402
@@ -22,23 +20,6 @@ from talkingeyes_blender.rig.key_reduction import reduce_take  # noqa: E402
 from talkingeyes_blender.rig.strength_layer import Adjustment, adjust_take  # noqa: E402
 from talkingeyes_blender.rig.take_records import TAKE_PROPERTY  # noqa: E402
 from talkingeyes_blender.rig.takes import choose_take, clear, clips, owners, remove_take, takes  # noqa: E402
-
-
-@pytest.fixture
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
-
-
-@pytest.fixture
-def head():
-    return tiny_head()
-
-
-@pytest.fixture
-def rig(scene, head):
-    return build_head(bpy.context, head, "Ann")
 
 
 def actions_of(rig, take) -> set:

@@ -40,12 +40,7 @@ from talkingeyes_blender.rig.identity import fit_to_face  # noqa: E402
 from talkingeyes_blender.rig.landmark_basis import landmark_basis  # noqa: E402
 from talkingeyes_blender.rig.lid_keys import make_lid_keys  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
+pytestmark = pytest.mark.usefixtures("scene")
 
 
 @pytest.fixture(params=["tiny", "stand-in", "flame"])

@@ -38,13 +38,6 @@ def split(name: str) -> list[str]:
     return "".join(f" {c}" if c.isupper() else c for c in name).title().split()
 
 
-@pytest.fixture
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
-
-
 def motion(frames: int = 12, **channels) -> Motion:
     """A motion of the stand-in at rest but for ``channels``, each (frames, width) or one row."""
     widths = {"expression": len(EXPRESSIONS), "jaw": 3, "head": 3, "eyes": 6, "blink": 2}

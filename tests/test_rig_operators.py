@@ -16,7 +16,7 @@ from _scene import scene_hash  # noqa: E402
 
 import talkingeyes_blender  # noqa: E402
 from talkingeyes_blender.operators import subject  # noqa: E402
-from talkingeyes_blender.operators.fit_rig import FitRig  # noqa: E402
+from talkingeyes_blender.operators.mend_head import FitRig  # noqa: E402
 from talkingeyes_blender.operators.rig_mesh import RigMesh  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 

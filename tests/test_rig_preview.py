@@ -14,7 +14,6 @@ from _rigs import (  # noqa: E402
     evaluated_vertices,
     every_curve,
     file_dump,
-    fresh_scene,
     go_to,
     random_motion,
 )
@@ -24,13 +23,6 @@ from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.channels import Parts  # noqa: E402
 from talkingeyes_blender.rig.curves import clear, takes, write_take  # noqa: E402
 from talkingeyes_blender.rig.takes import owners  # noqa: E402
-
-
-@pytest.fixture
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
 
 
 def cut(motion, first: int, last: int):

@@ -8,7 +8,6 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from _heads import tiny_head  # noqa: E402
 from _rigs import (  # noqa: E402
     action_dump,
     dump_animation,
@@ -16,7 +15,6 @@ from _rigs import (  # noqa: E402
     every_curve,
     file_dump,
     foreign_rig,
-    fresh_scene,
     go_to,
     random_motion,
 )
@@ -25,7 +23,6 @@ from _scene import scene_hash  # noqa: E402
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.rig import compat  # noqa: E402
 from talkingeyes_blender.rig.bake import bake  # noqa: E402
-from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.comparison import compare, comparisons, end_comparison  # noqa: E402
 from talkingeyes_blender.rig.curves import write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
@@ -43,23 +40,6 @@ from talkingeyes_blender.rig.take_list import (  # noqa: E402
 )
 from talkingeyes_blender.rig.take_records import FORMAT, read_record, weights_in  # noqa: E402
 from talkingeyes_blender.rig.takes import all_or_none, choose_take, clear, takes  # noqa: E402
-
-
-@pytest.fixture
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
-
-
-@pytest.fixture
-def head():
-    return tiny_head()
-
-
-@pytest.fixture
-def rig(scene, head):
-    return build_head(bpy.context, head, "Ann")
 
 
 @pytest.fixture

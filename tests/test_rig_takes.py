@@ -40,24 +40,9 @@ from talkingeyes_blender.rig.curves import (  # noqa: E402
 )
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("scene")
+
 RATES = {24: (24, 1.0), 25: (25, 1.0), 29.97: (30, 1.001), 30: (30, 1.0), 60: (60, 1.0)}
-
-
-@pytest.fixture(autouse=True)
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
-
-
-@pytest.fixture
-def head():
-    return tiny_head()
-
-
-@pytest.fixture
-def rig(scene, head):
-    return build_head(bpy.context, head, "Ann")
 
 
 def pose_rotation(rig, joint: str) -> np.ndarray:

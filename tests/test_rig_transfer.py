@@ -12,7 +12,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 from _heads import tiny_head  # noqa: E402
-from _rigs import foreign_rig, fresh_scene, random_motion  # noqa: E402
+from _rigs import foreign_rig, random_motion  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.head import arkit  # noqa: E402
@@ -29,15 +29,10 @@ from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 from talkingeyes_blender.rig.head_rig import LANDMARKS_PROPERTY  # noqa: E402
 from talkingeyes_blender.rig.landmark_basis import landmark_basis  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("scene")
+
 needs_standin = pytest.mark.skipif(not STANDIN_FILE.is_file(), reason="the stand-in has not been built")
 Y_UP = np.eye(3)
-
-
-@pytest.fixture(autouse=True)
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
 
 
 def with_landmarks(mesh, head) -> None:

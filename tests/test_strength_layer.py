@@ -12,7 +12,7 @@ bpy = pytest.importorskip("bpy")
 
 from _gaze import write_gaze  # noqa: E402
 from _heads import tiny_head  # noqa: E402
-from _rigs import evaluated_vertices, every_curve, file_dump, foreign_rig, fresh_scene, go_to, random_motion  # noqa: E402
+from _rigs import evaluated_vertices, every_curve, file_dump, foreign_rig, go_to, random_motion  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.head import rotation  # noqa: E402
@@ -24,13 +24,6 @@ from talkingeyes_blender.rig.build import build_head  # noqa: E402
 from talkingeyes_blender.rig.curves import clear, write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 from talkingeyes_blender.rig.strength_layer import Adjustment, adjust_take, adjustment_of  # noqa: E402
-
-
-@pytest.fixture
-def scene():
-    scene = fresh_scene()
-    scene.render.fps = 25
-    return scene
 
 
 def turn(rig, joint) -> np.ndarray:
