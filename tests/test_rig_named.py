@@ -11,6 +11,7 @@ bpy = pytest.importorskip("bpy")
 from _gaze import write_gaze  # noqa: E402
 from _named_rigs import arkit_shapes, named_face, standin, viseme_shapes  # noqa: E402
 from _rigs import Z_UP, evaluated_vertices, file_dump, fresh_scene, go_to  # noqa: E402
+from mathutils import Matrix  # noqa: E402
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.head.arkit import EXPRESSIONS, INDEX, STANDIN  # noqa: E402
@@ -20,6 +21,7 @@ from talkingeyes_blender.motion import Motion  # noqa: E402
 from talkingeyes_blender.rig.curves import clear, takes, write_take  # noqa: E402
 from talkingeyes_blender.rig.find import find_rig  # noqa: E402
 from talkingeyes_blender.rig.head_rig import Family  # noqa: E402
+from talkingeyes_blender.rig.mapping_rows import change  # noqa: E402
 from talkingeyes_blender.rig.retarget import motion_for_rig  # noqa: E402
 from talkingeyes_blender.rig.vocabulary import ARKIT, match_arkit, match_visemes, vocabulary  # noqa: E402
 
@@ -122,6 +124,40 @@ def test_52_keys_without_any_bone_move_as_the_standin_does(scene):
     assert clear(rig) == 1 or not takes(rig)
     scene.frame_set(1)
     assert file_dump() == before
+
+
+def test_one_part_may_have_a_key_on_each_side(scene):
+    shapes = dict(arkit_shapes())
+    left = (standin().vertices[:, :1] > 0).astype(float)
+    for part in ("browInnerUp", "cheekPuff"):
+        whole = shapes.pop(part)
+        shapes |= {f"{part}_L": whole * left, f"{part}_R": whole * (1 - left)}
+    mesh = named_face(shapes)
+    rig = find_rig(mesh)
+    assert [gap.part for gap in rig.report.missing] == ["neck"]
+    m = motion(expression=expression(browInnerUp=0.8, cheekPuff=0.6))
+    write(scene, rig, m)
+    assert np.linalg.norm(shown(scene, mesh) - own(m), axis=1).max() < 1e-4
+    assert match_arkit(["cheekPuff_L", "jawOpen"]) == {"jawOpen": "jawOpen"}, "half a part is none"
+    change(mesh, "browInnerUp", ignored=True)
+    assert not any(part.startswith("browInnerUp") for part in find_rig(mesh).named_keys)
+
+
+def test_where_a_head_without_a_jaw_faces_is_told_by_skull_and_eyes():
+    mesh = named_face(arkit_shapes(), joints=("root", "neck", "left_eye", "right_eye"))
+    rig = find_rig(mesh)
+    assert not rig.report.guessed and np.allclose(rig.frame, Z_UP)
+    for turn in "ZX":
+        turned = Matrix.Rotation(np.pi / 2, 4, turn)
+        rig.armature.data.transform(turned)
+        mesh.data.transform(turned, shape_keys=True)
+        if turn == "X":  # lies on its back in its own frame, but stands in the world, as what FBX brings does
+            rig.armature.matrix_world = turned.inverted() @ rig.armature.matrix_world
+            bpy.context.view_layer.update()
+        again = find_rig(mesh)
+        assert not any(guess.part == "front" for guess in again.report.guessed)
+        world = np.array(rig.armature.matrix_world.to_3x3()) @ again.frame[:, 2]
+        assert np.allclose(world, (1, 0, 0), atol=1e-3), (turn, world)
 
 
 def test_eye_and_head_bones_take_their_parts(scene):

@@ -18,6 +18,7 @@ from .head_rig import HeadRig
 from .named_channels import named_values
 from .points import key_points, mesh_to_armature
 from .steps import Steps, finish
+from .vocabulary import whole
 
 BONE_PATHS = {"QUATERNION": ("rotation_quaternion", 4), "AXIS_ANGLE": ("rotation_axis_angle", 4)}
 _EULER_PATH = ("rotation_euler", 3)
@@ -184,8 +185,9 @@ def _key_channels(
     for mesh, names in ((rig.mesh, rig.named_keys), *((part.mesh, part.keys) for part in rig.more)):
         summed: dict[str, np.ndarray] = {}
         for part, name in names.items():
+            part = whole(part)
             if part in values:
-                # One key may stand for two parts (a blink of both eyes).
+                # One key may stand for two parts (a blink of both eyes), and two for one (its halves).
                 value = values[part] * rig.amounts.get(part, 1.0)
                 summed[name] = np.maximum(summed[name], value) if name in summed else value
         blocks = mesh.data.shape_keys.key_blocks

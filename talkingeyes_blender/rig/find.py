@@ -35,7 +35,7 @@ from .named import expression_keys, further_meshes, key_names, named_keys, relat
 from .obstacles import obstacles, refuse_broken
 from .points import is_flame
 from .takes import clips
-from .vocabulary import ARKIT, VISEME_PARTS
+from .vocabulary import ARKIT, VISEME_PARTS, whole
 
 _SELECT = "Select a head's mesh or its armature, or add the stand-in head."
 _LOST = {
@@ -97,10 +97,10 @@ def find_rig(
     common |= {"amounts": dict(chosen.amounts), "identity_keys": naming.match_identity(names)}
     if which:
         found = named_keys(names, which, chosen.keys)
-        usable = {part: name for part, name in found.items() if part not in ignored}
+        usable = {part: name for part, name in found.items() if whole(part) not in ignored}
         usable_bones = {joint: bone for joint, bone in named.items() if joint not in ignored}
         ignored = superseded(usable, usable_bones, mesh, chosen.ignored) | ignored
-        usable = {part: name for part, name in usable.items() if part not in ignored}
+        usable = {part: name for part, name in usable.items() if whole(part) not in ignored}
         rig = HeadRig(
             **common,
             bones={joint: bone for joint, bone in named.items() if joint not in ignored},

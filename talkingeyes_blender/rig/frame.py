@@ -17,6 +17,8 @@ _FLAME_JOINTS = {"jaw": (0.0, -0.016, -0.058), "left_eye": (0.032, 0.023, 0.024)
 _EXACT = 0.01
 """Largest misfit, as a part of the joints' spread, at which stored joints count as the same joints."""
 _SNAP_DEGREES = 30.0
+_AHEAD = 0.3
+"""How far the eyes lie before the joint of a skull at least, as a part of their distance: in people once or more."""
 _EYE_DISTANCE = 0.0634
 """Metres between the eyes of FLAME's template."""
 _SAME_UNIT = 1.3
@@ -29,8 +31,9 @@ def flame_frame(
     """((3, 3) rotation from FLAME's frame to the armature's, whether it is only a guess).
 
     A rig of ours remembers its joints, so that the frame is exact even after the user applied a rotation. On others
-    the eyeballs and pupils of a FLAME mesh tell, or the places of jaw and eyes; the axis-aligned frame nearby is taken
-    then, since a rig's rest pose faces along an axis, and its joints are not quite FLAME's.
+    the eyeballs and pupils of a FLAME mesh tell, the places of jaw and eyes, or those of skull and eyes on a rig that
+    stands upright; the axis-aligned frame nearby is taken then, since a rig's rest pose faces along an axis, and its
+    joints are not quite FLAME's.
     """
     heads = {j: np.array(armature.data.bones[b].head_local, np.float64) for j, b in bones.items()}
     stored = armature.data.get(JOINTS_PROPERTY) if heads else None
@@ -46,7 +49,31 @@ def flame_frame(
     if all(j in heads for j in _FLAME_JOINTS):
         rotation, _ = _fit(np.array(list(_FLAME_JOINTS.values())), np.array([heads[j] for j in _FLAME_JOINTS]))
         return nearby_axes(rotation), False
+    upright = _from_skull(armature, heads)
+    if upright is not None:
+        return nearby_axes(upright), False
     return FLAME_TO_BLENDER.copy(), True
+
+
+def _from_skull(armature: bpy.types.Object, heads: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The frame of a head that stands upright in the world, whose eyes lie before the joint on which it turns."""
+    if not {"neck", "left_eye", "right_eye"} <= set(heads):
+        return None
+    across = heads["left_eye"] - heads["right_eye"]
+    apart = float(np.linalg.norm(across))
+    up = np.array(armature.matrix_world.to_3x3().inverted_safe(), np.float64) @ np.array([0.0, 0.0, 1.0])
+    if not apart or not up.any():
+        return None
+    x = across / apart
+    up = _unit(up - (up @ x) * x) if np.linalg.norm(np.cross(up, x)) > 0.5 * np.linalg.norm(up) else None
+    if up is None:
+        return None
+    ahead = (heads["left_eye"] + heads["right_eye"]) / 2 - heads["neck"]
+    z = ahead - (ahead @ x) * x - (ahead @ up) * up
+    if np.linalg.norm(z) < _AHEAD * apart:
+        return None
+    z = _unit(z)
+    return np.stack([x, np.cross(z, x), z], 1)
 
 
 def unit_of(rig: HeadRig) -> float:

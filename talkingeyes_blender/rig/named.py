@@ -11,7 +11,7 @@ from ..head.arkit import EXPRESSIONS
 from ..head.arkit_values import BLINKS, JAW, LOOKS
 from . import naming
 from .head_rig import FaceMesh
-from .vocabulary import ARKIT, VISEME_PARTS, match_arkit, match_visemes, vocabulary
+from .vocabulary import ARKIT, RIGHT_HALF, VISEME_PARTS, match_arkit, match_visemes, vocabulary, whole
 
 _UPPER_FACE = tuple(part for part in ARKIT if part.startswith(("brow", "eye", "nose")))
 """What a face of visemes may have of ARKit's keys besides."""
@@ -40,7 +40,7 @@ def named_keys(names: Iterable[str], which: str, chosen: Mapping[str, str]) -> d
     names = list(names)
     found = match_arkit(names)
     if which == "visemes":
-        found = {part: name for part, name in found.items() if part in _UPPER_FACE} | match_visemes(names)
+        found = {part: name for part, name in found.items() if whole(part) in _UPPER_FACE} | match_visemes(names)
     for part, name in zip(BLINKS, naming.match_blinks(names), strict=True):
         if name is not None:
             found.setdefault(part, name)
@@ -48,6 +48,7 @@ def named_keys(names: Iterable[str], which: str, chosen: Mapping[str, str]) -> d
         part = _BLINK_PARTS.get(part, part)
         if name in names and (part in ARKIT or part in VISEME_PARTS):
             found[part] = name
+            found.pop(part + RIGHT_HALF, None)
     return found
 
 
@@ -69,7 +70,7 @@ def further_meshes(
         # Two objects may share a mesh, and so its keys.
         if mesh.data == face.data or any(mesh.data == part.mesh.data for part in found):
             continue
-        keys = {k: v for k, v in named_keys(key_names(mesh), which, chosen).items() if k not in left}
+        keys = {k: v for k, v in named_keys(key_names(mesh), which, chosen).items() if whole(k) not in left}
         if keys:
             found.append(FaceMesh(mesh, keys))
     return tuple(found)

@@ -21,6 +21,7 @@ _VOWELS = ("viseme_aa", "viseme_E", "viseme_I", "viseme_O", "viseme_U")
 _COPY = re.compile(r"\.\d{3,}$")
 _COUNTER = re.compile(r"^[AT]\d\d_")
 """What Character Creator's export puts in front of ARKit's names (A25_Jaw_Open)."""
+_LEFT_HALF = " (left)"
 _SIDES = {"l": "left", "r": "right", "lft": "left", "rgt": "right"}
 
 # By viseme, other sets' names as words run together: VRM 1 and 0 (VRoid's keys end on MTH_A), Preston Blair,
@@ -46,15 +47,34 @@ _BRANDS = {"viseme", "visemes", "v", "vrc", "vis", "mouth", "phoneme", "mth", "f
 """Words in front of a viseme's name that say whose it is."""
 
 
+RIGHT_HALF = " (right)"
+"""What is put behind a part's name for the right one of the two keys that some faces have for it."""
+
+
+def whole(part: str) -> str:
+    """The part that a key belongs to which may be its right half."""
+    return part.removesuffix(RIGHT_HALF)
+
+
 def match_arkit(names: Iterable[str]) -> dict[str, str]:
     """Shape key by ARKit's name, in its usual spellings: jawOpen, JawOpen, jaw_open, A25_Jaw_Open, mouthSmile_L,
-    Face.M.jawOpen, blendShape1.jawOpen, !ex-jawOpen."""
+    Face.M.jawOpen, blendShape1.jawOpen, !ex-jawOpen.
+
+    Where a part that has one key in ARKit has two (ICT FaceKit's browInnerUp_L and _R), the left one stands under its
+    name and the right one under the name with ``RIGHT_HALF``.
+    """
     found: dict[str, tuple[int, str]] = {}
     for name in names:
         match = _arkit_part(name)
         if match is not None and (match[0] not in found or match[1] < found[match[0]][0]):
             found[match[0]] = (match[1], name)
-    return {part: found[part][1] for part in ARKIT if part in found}
+    halves = {part: found.pop(part)[1] for part in [p for p in found if p.endswith((_LEFT_HALF, RIGHT_HALF))]}
+    result = {part: found[part][1] for part in ARKIT if part in found}
+    for part in ARKIT:
+        left, right = halves.get(f"{part}{_LEFT_HALF}"), halves.get(f"{part}{RIGHT_HALF}")
+        if part not in result and left is not None and right is not None:
+            result |= {part: left, f"{part}{RIGHT_HALF}": right}
+    return result
 
 
 def match_visemes(names: Iterable[str]) -> dict[str, str]:
@@ -86,7 +106,7 @@ def vocabulary(names: Iterable[str]) -> str:
 
 @functools.lru_cache(8192)  # a panel asks at every redraw
 def _arkit_part(name: str) -> tuple[str, int] | None:
-    """(ARKit's name, 0 for its own spelling, 1 for another, 2 behind a prefix)."""
+    """(ARKit's name, or a half of it, 0 for its own spelling, 1 for another, 2 behind a prefix)."""
     local = _COUNTER.sub("", _COPY.sub("", name).rpartition(":")[2].rpartition("|")[2])
     if local in ARKIT:
         return local, 0
@@ -95,6 +115,9 @@ def _arkit_part(name: str) -> tuple[str, int] | None:
         part = _ARKIT_PLAIN.get("".join(words[skipped:]))
         if part is not None:
             return part, 1 if not skipped else 2
+        half = _ARKIT_PLAIN.get("".join(words[skipped:-1])) if words[-1] in _HALVES else None
+        if half is not None:
+            return half + _HALVES[words[-1]], 1 if not skipped else 2
     return None
 
 
@@ -107,6 +130,7 @@ def _words(name: str) -> list[str]:
     return words
 
 
+_HALVES = {"left": _LEFT_HALF, "right": RIGHT_HALF}
 _ARKIT_PLAIN = {part.lower(): part for part in ARKIT}
 _VISEME_PLAIN = {name: f"viseme_{viseme}" for viseme, others in _VISEME_NAMES.items() for name in others}
 
