@@ -126,6 +126,14 @@ def test_52_keys_without_any_bone_move_as_the_standin_does(scene):
     assert file_dump() == before
 
 
+def test_vroids_own_keys_shut_the_lids():
+    from talkingeyes_blender.rig.named import named_keys
+
+    names = [*(f"Fcl_MTH_{v}" for v in "AIUEO"), "Fcl_EYE_Close", "Fcl_EYE_Close_R", "Fcl_EYE_Close_L", "Fcl_EYE_Joy_L"]
+    found = named_keys(names, "visemes", {})
+    assert [found[part] for part in ("eyeBlinkLeft", "eyeBlinkRight")] == ["Fcl_EYE_Close_L", "Fcl_EYE_Close_R"]
+
+
 def test_one_part_may_have_a_key_on_each_side(scene):
     shapes = dict(arkit_shapes())
     left = (standin().vertices[:, :1] > 0).astype(float)

@@ -61,10 +61,11 @@ _POSE = re.compile(r"^(?:.*[_\-. ])?Pose_?0*(\d+)$")
 _IDENTITY = re.compile(r"^(?:.*[_\-. ])?Shape_?0*(\d+)$")
 _POSE_COLUMNS = 36
 _BLINKS = (
-    ("blinkleft", "eyeblinkleft", "blinkl", "eyeblinkl", "leftblink", "lefteyeblink", "eyelidleft", "eyeleftclosure"),
+    ("blinkleft", "eyeblinkleft", "blinkl", "eyeblinkl", "leftblink", "lefteyeblink", "eyelidleft", "eyeleftclosure",
+     "eyecloseleft", "eyeclosel", "fcleyeclosel"),
     ("blinkright", "eyeblinkright", "blinkr", "eyeblinkr", "rightblink", "righteyeblink", "eyelidright",
-     "eyerightclosure"),
-)
+     "eyerightclosure", "eyecloseright", "eyecloser", "fcleyecloser"),
+)  # fmt: skip
 _COPY = re.compile(r"\.\d{3,}$")
 """What Blender adds to a name that another already has."""
 _NO_PREFIX = {"upper", "ik", "fk", "mch", "target", "aim", "pole", "lid", "brow", "socket", "ctrl", "tweak", "twist"}
