@@ -151,6 +151,21 @@ def test_one_part_may_have_a_key_on_each_side(scene):
     assert not any(part.startswith("browInnerUp") for part in find_rig(mesh).named_keys)
 
 
+def test_a_jaw_open_that_moves_nothing_is_none(scene):
+    still = dict(arkit_shapes()) | {"jawOpen": np.zeros_like(arkit_shapes()["jawOpen"])}
+    rig = find_rig(named_face(still))
+    assert rig.vocabulary == "arkit"
+    assert [gap.loss for gap in rig.report.missing if gap.part == "jaw"] == [
+        "The key 'jawOpen' moves nothing, so the mouth will not open."
+    ]
+    mesh = named_face(still | viseme_shapes(), name="Both")
+    rig = find_rig(mesh)
+    assert rig.vocabulary == "visemes" and not any(gap.part == "jaw" for gap in rig.report.missing)
+    write(scene, rig, motion(jaw=np.radians([9, 0, 0])))
+    assert np.linalg.norm(shown(scene, mesh) - standin().vertices @ Z_UP.T, axis=1).max() > 0.005
+    assert find_rig(named_face(arkit_shapes() | viseme_shapes(), name="Whole")).vocabulary == "arkit"
+
+
 def test_where_a_head_without_a_jaw_faces_is_told_by_skull_and_eyes():
     mesh = named_face(arkit_shapes(), joints=("root", "neck", "left_eye", "right_eye"))
     rig = find_rig(mesh)

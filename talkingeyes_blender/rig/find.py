@@ -31,7 +31,16 @@ from .identity import identity_changed
 from .landmark_basis import knows_landmarks
 from .lid_keys import has_lid_landmarks
 from .mapping import read_map
-from .named import expression_keys, further_meshes, key_names, named_keys, relatives, superseded, vocabulary_of
+from .named import (
+    expression_keys,
+    further_meshes,
+    is_still,
+    key_names,
+    named_keys,
+    relatives,
+    superseded,
+    vocabulary_of_mesh,
+)
 from .obstacles import obstacles, refuse_broken
 from .points import is_flame
 from .takes import clips
@@ -71,7 +80,7 @@ def find_rig(
     if armature is None:
         # Teeth or lashes may be selected; the face is whichever of its relatives has the most keys.
         best, _ = _face_mesh(relatives(obj), obj, read_map(obj).keys)
-        if not vocabulary_of(key_names(best), read_map(best).keys):
+        if not vocabulary_of_mesh(best, read_map(best).keys):
             raise _unrigged(obj)
         armature = mesh = best
     stored = read_map(armature)
@@ -81,7 +90,7 @@ def find_rig(
     mesh, guess = _face_mesh(meshes, mesh, chosen.keys)
     blocks = mesh.data.shape_keys.key_blocks if mesh is not None and mesh.data.shape_keys is not None else ()
     names = [key.name for key in blocks]
-    which = vocabulary_of(key_names(mesh), chosen.keys) if mesh is not None else ""
+    which = vocabulary_of_mesh(mesh, chosen.keys) if mesh is not None else ""
     if "jaw" not in named and not which:
         raise _no_jaw(armature)
     guesses += [Guess(joint, named[joint], reason) for joint, reason in reasons.items()]
@@ -281,9 +290,8 @@ def _face_mesh(
         return len(naming.match_expressions(key_names(mesh)))
 
     def named(mesh: bpy.types.Object) -> int:
-        names = key_names(mesh)
-        which = vocabulary_of(names, chosen)
-        return len(named_keys(names, which, chosen)) if which else 0
+        which = vocabulary_of_mesh(mesh, chosen)
+        return len(named_keys(key_names(mesh), which, chosen)) if which else 0
 
     def rank(mesh: bpy.types.Object) -> tuple:
         count = expressions(mesh)
@@ -383,6 +391,9 @@ def _missing_named(rig: HeadRig) -> Iterator[Missing]:
             yield Missing(f"{side}_eye", loss, choose)
     if rig.vocabulary == "arkit" and "jaw" not in rig.bones and "jawOpen" not in has:
         yield Missing("jaw", "Neither a bone nor the key jawOpen opens the jaw, so the mouth will not open.", choose)
+    elif rig.vocabulary == "arkit" and "jaw" not in rig.bones and is_still(rig.mesh, rig.named_keys.get("jawOpen")):
+        loss = f"The key '{rig.named_keys['jawOpen']}' moves nothing, so the mouth will not open."
+        yield Missing("jaw", loss, "Give it a shape, or choose another key or bone under Rig Mapping.")
     if not set(BLINKS) <= has:
         yield Missing("lids", "There is no key for each eye that shuts its lids, so it will not blink.", choose)
     if rig.vocabulary == "arkit":

@@ -15,7 +15,7 @@ from . import naming
 from .find import armature_of, face_meshes, find_rig
 from .head_rig import WORDS
 from .mapping import RigMap, read_map, store_map
-from .named import key_names, named_keys, relatives, vocabulary_of
+from .named import key_names, named_keys, relatives, vocabulary_of_mesh
 from .vocabulary import ARKIT, PARTS, VISEME_PARTS
 
 GROUPS = ("Bones", "Jaw", "Lids and Eyes", "Mouth", "Brows, Cheeks, Nose", "Visemes")
@@ -89,7 +89,7 @@ def table(obj: bpy.types.Object) -> Table:
     left = {gap.part: gap for gap in rig.report.ignored} if rig is not None else {}
     guessed = {gap.part: gap.reason for gap in rig.report.guessed} if rig is not None else {}
     found = naming.match_bones(bones)[0]
-    which = vocabulary_of(names, choice.keys)
+    which = vocabulary_of_mesh(mesh, choice.keys) if mesh is not None else ""
     keys = (
         named_keys(names, which, choice.keys)
         if which

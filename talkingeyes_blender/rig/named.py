@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import bpy
+import numpy as np
 
 from ..head.arkit import EXPRESSIONS
 from ..head.arkit_values import BLINKS, JAW, LOOKS
 from . import naming
 from .head_rig import FaceMesh
+from .points import key_points
 from .vocabulary import ARKIT, RIGHT_HALF, VISEME_PARTS, match_arkit, match_visemes, vocabulary, whole
 
 _UPPER_FACE = tuple(part for part in ARKIT if part.startswith(("brow", "eye", "nose")))
@@ -33,6 +35,28 @@ def vocabulary_of(names: Iterable[str], chosen: Mapping[str, str] | None = None)
     if parts & set(VISEME_PARTS):
         return "visemes"
     return vocabulary(names) or ("arkit" if parts & set(ARKIT) - set(BLINKS) else "")
+
+
+def vocabulary_of_mesh(mesh: bpy.types.Object, chosen: Mapping[str, str] | None = None) -> str:
+    """As ``vocabulary_of``; where a jawOpen that moves nothing stands beside visemes, the face speaks by these."""
+    names = key_names(mesh)
+    which = vocabulary_of(names, chosen)
+    if which == "arkit" and "viseme_aa" in match_visemes(names) and is_still(mesh, match_arkit(names).get("jawOpen")):
+        return "visemes"
+    return which
+
+
+def is_still(mesh: bpy.types.Object, name: str | None) -> bool:
+    """Whether a shape key moves no vertex, as those do with which some exporters make up a set of names."""
+    if name is None:
+        return False
+    key = mesh.data.shape_keys.key_blocks[name]
+    rest = key_points(key.relative_key)
+    return bool(np.abs(key_points(key) - rest).max(initial=0.0) < _STILL * np.ptp(rest, axis=0).max(initial=0.0))
+
+
+_STILL = 1e-4
+"""Part of a mesh's size that a key moves at least."""
 
 
 def named_keys(names: Iterable[str], which: str, chosen: Mapping[str, str]) -> dict[str, str]:
