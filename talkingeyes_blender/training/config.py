@@ -195,7 +195,7 @@ def starter(stage: str, frames_of_model: dict | None = None):
         encoder = MelEncoderConfig(dim=96)
         return SpeechToGazeStage(
             encoder=encoder,
-            head=HeadVAEConfig(speech_dim=96, dim=128, layers=2, hidden=256, latent=32),
+            head=HeadVAEConfig(speech_dim=96, dim=128, layers=2, hidden=256, latent=80, knot_every=10),
             gaze=GazeDecoderConfig(speech_dim=96, code_dim=32, dim=192, layers=3, hidden=384, past="code", jumps=1024),
             loop=LoopConfig(
                 steps=3000,
