@@ -138,8 +138,8 @@ def test_one_part_may_have_a_key_on_each_side(scene):
     shapes = dict(arkit_shapes())
     left = (standin().vertices[:, :1] > 0).astype(float)
     for part in ("browInnerUp", "cheekPuff"):
-        whole = shapes.pop(part)
-        shapes |= {f"{part}_L": whole * left, f"{part}_R": whole * (1 - left)}
+        shape = shapes.pop(part)
+        shapes |= {f"{part}_L": shape * left, f"{part}_R": shape * (1 - left)}
     mesh = named_face(shapes)
     rig = find_rig(mesh)
     assert [gap.part for gap in rig.report.missing] == ["neck"]
@@ -181,6 +181,20 @@ def test_where_a_head_without_a_jaw_faces_is_told_by_skull_and_eyes():
         assert not any(guess.part == "front" for guess in again.report.guessed)
         world = np.array(rig.armature.matrix_world.to_3x3()) @ again.frame[:, 2]
         assert np.allclose(world, (1, 0, 0), atol=1e-3), (turn, world)
+
+
+def test_a_body_that_lies_down_does_not_mislead():
+    mesh = named_face(arkit_shapes(), joints=("root", "neck", "left_eye", "right_eye"))
+    armature = find_rig(mesh).armature
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    root = armature.data.edit_bones[find_rig(mesh).bones["root"]]
+    root.head.z -= 1.0
+    bpy.ops.object.mode_set(mode="OBJECT")
+    armature.matrix_world = Matrix.Rotation(np.pi / 2, 4, "X") @ armature.matrix_world
+    bpy.context.view_layer.update()
+    rig = find_rig(mesh)
+    assert not any(guess.part == "front" for guess in rig.report.guessed) and np.allclose(rig.frame, Z_UP)
 
 
 def test_eye_and_head_bones_take_their_parts(scene):

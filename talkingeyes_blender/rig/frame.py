@@ -17,6 +17,8 @@ _FLAME_JOINTS = {"jaw": (0.0, -0.016, -0.058), "left_eye": (0.032, 0.023, 0.024)
 _EXACT = 0.01
 """Largest misfit, as a part of the joints' spread, at which stored joints count as the same joints."""
 _SNAP_DEGREES = 30.0
+_BODY = 3.0
+"""Eye distances below the skull from which there is a body."""
 _AHEAD = 0.3
 """How far the eyes lie before the joint of a skull at least, as a part of their distance: in people once or more."""
 _EYE_DISTANCE = 0.0634
@@ -49,31 +51,45 @@ def flame_frame(
     if all(j in heads for j in _FLAME_JOINTS):
         rotation, _ = _fit(np.array(list(_FLAME_JOINTS.values())), np.array([heads[j] for j in _FLAME_JOINTS]))
         return nearby_axes(rotation), False
-    upright = _from_skull(armature, heads)
+    upright = _from_skull(armature, bones, heads)
     if upright is not None:
         return nearby_axes(upright), False
     return FLAME_TO_BLENDER.copy(), True
 
 
-def _from_skull(armature: bpy.types.Object, heads: dict[str, np.ndarray]) -> np.ndarray | None:
-    """The frame of a head that stands upright in the world, whose eyes lie before the joint on which it turns."""
+def _from_skull(
+    armature: bpy.types.Object, bones: dict[str, str], heads: dict[str, np.ndarray]
+) -> np.ndarray | None:
+    """The frame of a head whose eyes lie before the joint on which it turns, and above the body or up in the world."""
     if not {"neck", "left_eye", "right_eye"} <= set(heads):
         return None
     across = heads["left_eye"] - heads["right_eye"]
     apart = float(np.linalg.norm(across))
-    up = np.array(armature.matrix_world.to_3x3().inverted_safe(), np.float64) @ np.array([0.0, 0.0, 1.0])
-    if not apart or not up.any():
+    if not apart:
         return None
     x = across / apart
-    up = _unit(up - (up @ x) * x) if np.linalg.norm(np.cross(up, x)) > 0.5 * np.linalg.norm(up) else None
+    up = _above_the_body(armature.data.bones[bones["neck"]], apart)
     if up is None:
+        up = np.array(armature.matrix_world.to_3x3().inverted_safe(), np.float64) @ np.array([0.0, 0.0, 1.0])
+    across_it = up - (up @ x) * x
+    if np.linalg.norm(across_it) < 0.5 * np.linalg.norm(up) or not up.any():
         return None
+    up = _unit(across_it)
     ahead = (heads["left_eye"] + heads["right_eye"]) / 2 - heads["neck"]
     z = ahead - (ahead @ x) * x - (ahead @ up) * up
     if np.linalg.norm(z) < _AHEAD * apart:
         return None
     z = _unit(z)
     return np.stack([x, np.cross(z, x), z], 1)
+
+
+def _above_the_body(skull: bpy.types.Bone, apart: float) -> np.ndarray | None:
+    """Where the skull lies as seen from hips or feet, of a rig with a body whose eyes are ``apart``; None without."""
+    farthest = np.zeros(3)
+    for bone in skull.parent_recursive:
+        away = np.array(skull.head_local, np.float64) - np.array(bone.head_local, np.float64)
+        farthest = max(farthest, away, key=np.linalg.norm)
+    return farthest if np.linalg.norm(farthest) > _BODY * apart else None
 
 
 def unit_of(rig: HeadRig) -> float:
