@@ -78,8 +78,9 @@ test-resume: setup
 standin: setup
 	$(RUN) -m talkingeyes_blender.head.standin_build
 
+# READINGS=LibriSpeech/dev-clean lets the lips learn from real voices too.
 starter: setup
-	sh tools/train_starter.sh
+	sh tools/train_starter.sh runs 20 $(READINGS)
 
 # One command, stopped and taken up at will. Several may run at once on one folder, say a seed each: SEEDS=0, SEEDS=1.
 reproduce: setup
