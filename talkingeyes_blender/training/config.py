@@ -59,9 +59,6 @@ class GazeVQVAEStage:
     beta: float = 0.25
     velocity: float = 0.0
     """Weight of a velocity term, which Eq. 7 does not have."""
-    steadiness: float = 0.0
-    """Weight of a term that Eq. 7 does not have either: features rest where the eyes do, so that codes do not flicker
-    within a fixation (``losses.steadiness``)."""
     reset_after: int = 100
     """Steps after which a code that no feature chose is put on a random feature of the batch; 0 never does."""
     channel: str = "eyes"

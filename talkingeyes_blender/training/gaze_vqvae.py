@@ -62,9 +62,6 @@ class GazeVQVAETraining:
         terms["total"] = (
             terms["reconstruction"] + terms["codebook"] + terms["commitment"] + self.config.velocity * terms["velocity"]
         )
-        if self.config.steadiness:
-            terms["steadiness"] = losses.steadiness(features, batch["eyes"], valid)
-            terms["total"] = terms["total"] + self.config.steadiness * terms["steadiness"]
         return terms
 
     @torch.no_grad()

@@ -46,22 +46,6 @@ def codebook_and_commitment(features: Tensor, chosen: Tensor, valid: Tensor, bet
     }
 
 
-def steadiness(features: Tensor, eyes: Tensor, valid: Tensor) -> Tensor:
-    """Change of features (B, T, C) from frame to frame where eyes (B, T, 6), in radians, rest; a share of their spread.
-
-    Ours. Eq. 7 lets the codes flicker in a fixation, which tells the decoder of a motion finer than the codes are; but
-    whoever draws the codes one by one must then know the flicker too, and what is left of it are eyes that tremble.
-    """
-    moved = torch.rad2deg(eyes.diff(dim=1).unflatten(-1, (2, -1)).mean(-2).norm(dim=-1))
-    rests = torch.exp(-((moved / STILL) ** 2))
-    changed = features.diff(dim=1).square().sum(-1) / features.detach().var((0, 1)).sum().clamp_min(1e-12)
-    return _masked_mean(rests * changed, valid[:, 1:] & valid[:, :-1])
-
-
-STILL = 0.5
-"""Degrees a frame about which an eye counts as resting: 12.5 degrees a second."""
-
-
 def code_likelihood(logits: Tensor, codes: Tensor, valid: Tensor) -> Tensor:
     """Cross-entropy of the true code numbers (B, T) under logits (B, T, N). Ours: sampled codes need a likelihood."""
     return _masked_mean(F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes), valid)
