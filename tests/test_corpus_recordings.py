@@ -178,6 +178,23 @@ def test_a_folder_becomes_a_dataset_and_what_fails_is_named(aligned, speech, tmp
         recordings.build_from_recordings(other, tmp_path / "out2")
 
 
+def test_copies_are_other_voices_that_say_the_same(aligned, speech, tmp_path):
+    soundfile.write(tmp_path / "one.wav", speech, 16000)
+    (tmp_path / "one.txt").write_text(WORDS, encoding="utf-8")
+    recordings.build_from_recordings(tmp_path, tmp_path / "out", copies=2)
+    dataset = Dataset(tmp_path / "out")
+    refuse_faults(dataset)
+    first, faster, slower = (dataset[i] for i in range(3))
+    assert [s.id.removeprefix(first.id) for s in (first, faster, slower)] == ["", "w1", "w2"]
+    assert len({dataset.split_of(s.subject) for s in dataset}) == 1, "copies stay with what they are copies of"
+    for copy, low, high in ((faster, 1.05, 1.18), (slower, 0.85, 0.95)):
+        speed = first.phone_end[-1] / copy.phone_end[-1]
+        assert low <= speed <= high and copy.phone_name.tolist() == first.phone_name.tolist()
+    assert recordings._dealt({"rec-a-000": "x", "rec-a-000w1": "x", "rec-b-000": "x", "rec-b-001": "x"}).keys() == {
+        "rec-a-000", "rec-a-000w1", "rec-b-000", "rec-b-001"
+    }  # fmt: skip
+
+
 def test_many_speakers_are_parted_as_one_wishes_by_several_processes(aligned, speech, tmp_path):
     source = tmp_path / "in"
     for number in range(10):

@@ -14,7 +14,7 @@ export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 "$run" -m talkingeyes_blender.training corpus --out "$work/corpus" --hours "$hours" --seed 0 --workers 2
 if [ -n "$readings" ]; then
-  "$run" -m talkingeyes_blender.training corpus --recordings "$readings" --out "$work/corpus" --workers 2 \
+  "$run" -m talkingeyes_blender.training corpus --recordings "$readings" --out "$work/corpus" --workers 2 --copies 2 \
     --validation 422 1673 --test 84 174 251 1462
 fi
 "$run" -m talkingeyes_blender.training face --data "$work/corpus" --out "$work/starter" --recipe starter --threads 1 &

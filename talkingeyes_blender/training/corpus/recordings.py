@@ -24,6 +24,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import resample_poly
 
 from ...errors import TalkingEyesError
 from ...files import write_whole
@@ -169,12 +170,13 @@ def _read_notes(out: Path) -> dict:
 
 def build_from_recordings(
     folder: Path, out: Path, *, transcripts: Path | None = None, seed: int = 0, workers: int = 1,
-    pinned: dict[str, str] | None = None, progress: Callable[[float, str], None] | None = None,
+    pinned: dict[str, str] | None = None, copies: int = 0, progress: Callable[[float, str], None] | None = None,
 ) -> Outcome:  # fmt: skip
     """Make sequences of all sounds under ``folder`` in ``out``, a new folder or a dataset in the stand-in's basis.
 
     What was made before, of the same sound and words, is kept; sounds that fail are named in the outcome. ``pinned``
-    gives speakers their split ('train', 'validation', 'test'); it needs ten speakers, as fewer are dealt out.
+    gives speakers their split ('train', 'validation', 'test'); it needs ten speakers, as fewer are dealt out. So many
+    ``copies`` of each recording are made at other speeds, pitch and all, which makes more voices of few.
 
     Raises:
         TalkingEyesError: there is no sound, the aligner is not installed, none could be used, a pinned speaker is not
@@ -195,13 +197,13 @@ def build_from_recordings(
         name = path.relative_to(folder).as_posix()
         try:
             text = transcript_of(path, transcripts)
-            marks[name] = _fingerprint(path, text)
+            marks[name] = _fingerprint(path, text) + (f"-{copies}" if copies else "")
         except (TalkingEyesError, OSError) as error:
             failed[name] = str(error)
             continue
         note = notes.get(name, {})
         if note.get("mark") != marks[name] or not all(is_complete(out, i) for i in note.get("sequences", {})):
-            todo.append((path, folder, text, out, seed))
+            todo.append((path, folder, text, out, seed, copies))
     done = len(sounds) - len(todo)
     for (path, *_), made, reason in _results(todo, workers):
         name = path.relative_to(folder).as_posix()
@@ -231,8 +233,8 @@ def build_from_recordings(
     return Outcome(len(made), seconds, failed)
 
 
-_Job = tuple[Path, Path, str | None, Path, int]
-"""A sound, the folder of all, its words, where sequences go, and the seed."""
+_Job = tuple[Path, Path, str | None, Path, int, int]
+"""A sound, the folder of all, its words, where sequences go, the seed, and the number of copies."""
 
 
 def _results(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, dict, str | None]]:
@@ -272,7 +274,7 @@ def _check_pinned(pinned: dict[str, str], speakers: set[str]) -> None:
         )
 
 
-def _make(path: Path, folder: Path, text: str | None, out: Path, seed: int) -> dict:
+def _make(path: Path, folder: Path, text: str | None, out: Path, seed: int, copies: int) -> dict:
     """Write the sequences of one sound; their names with their seconds, and the number of pieces without words."""
     samples = read_audio(path).samples
     pieces, lost = (with_words(samples, text), 0) if text is not None else without_words(samples)
@@ -280,33 +282,50 @@ def _make(path: Path, folder: Path, text: str | None, out: Path, seed: int) -> d
     for number, piece in enumerate(pieces):
         if len(piece.samples) < SHORTEST * RATE:
             continue
-        name = f"{stem}-{number:03d}"
-        peak = float(np.abs(piece.samples).max())
-        sound = piece.samples * np.float32(min(1.0, 0.95 / max(peak, 1e-6)))
-        turn = build.Turn(sound, piece.phones, aligner.ALPHABET, speaker, "recording: words " + (
-            "given" if text is not None else "guessed"
-        ))  # fmt: skip
-        rng = np.random.default_rng([seed, zlib.crc32(name.encode()), build.RECIPE])
-        sequence = build.animate(name, turn, rng)
-        write_sequence(out, sequence)
-        names[name] = round(sequence.duration, 2)
+        for copy in range(1 + copies):
+            name = f"{stem}-{number:03d}" + (f"{_COPY}{copy}" if copy else "")
+            rng = np.random.default_rng([seed, zlib.crc32(name.encode()), build.RECIPE])
+            said = _faster(piece, rng.uniform(*_SPEEDS[copy % 2])) if copy else piece
+            peak = float(np.abs(said.samples).max())
+            sound = said.samples * np.float32(min(1.0, 0.95 / max(peak, 1e-6)))
+            turn = build.Turn(sound, said.phones, aligner.ALPHABET, speaker, "recording: words " + (
+                "given" if text is not None else "guessed"
+            ))  # fmt: skip
+            sequence = build.animate(name, turn, rng)
+            write_sequence(out, sequence)
+            names[name] = round(sequence.duration, 2)
     if not names:
         raise TalkingEyesError("No words were heard in it.", "Give a transcript, or leave the recording out.")
     return {"sequences": names, "lost": lost}
 
 
+_COPY = "w"
+"""Stands before the number of a copy, at the end of its name."""
+_SPEEDS = ((0.85, 0.95), (1.05, 1.18))
+"""Bounds of a copy's speed: slower ones, then faster ones. Less would be the same voice, more no person's."""
+
+
+def _faster(piece: Piece, speed: float) -> Piece:
+    """A piece as if played at another speed: its pitch, its formants and its tempo are those of another person."""
+    samples = resample_poly(piece.samples.astype(np.float64), 1000, round(1000 * speed))
+    phones = [Phone(p.start / speed, p.end / speed, p.name) for p in piece.phones]
+    return Piece(samples.astype(np.float32), phones)
+
+
 def _dealt(made: dict[str, str]) -> dict[str, str]:
-    """Sequence to split: of ten, by a hash of the name, one to validation and one to test; three fill all splits.
+    """Sequence to split: of ten, by a hash of the name, one to validation and one to test; three fill all splits, and
+    copies go with what they are copies of.
 
     Splits part subjects, but a person with one voice has no second one to validate on, so sequences are dealt out.
     """
-    order = sorted(made, key=lambda name: zlib.crc32(name.encode()))
+    copies = {name: re.sub(rf"(?<=-\d{{3}}){_COPY}\d+$", "", name) for name in made}
+    order = sorted(set(copies.values()), key=lambda name: zlib.crc32(name.encode()))
     splits = {name: {8: "validation", 9: "test"}.get(zlib.crc32(name.encode()) % 10, "train") for name in order}
     for split in ("validation", "test"):
         train = [name for name in order if splits[name] == "train"]
         if split not in splits.values() and len(train) > 1:
             splits[train[0]] = split
-    return splits
+    return {name: splits[original] for name, original in copies.items()}
 
 
 def _description(out: Path) -> dict:
@@ -368,6 +387,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.add_argument(
             f"--{split}", nargs="+", default=[], metavar="SPEAKER", help=f"speakers of the {split} split (of ten)"
         )
+    parser.add_argument("--copies", type=int, default=0, help="of each recording, at other speeds (default 0)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     options = parser.parse_args(argv)
@@ -382,7 +402,7 @@ def main(argv: list[str] | None = None) -> int:
 
         outcome = build_from_recordings(
             options.recordings, options.out, transcripts=options.transcripts, seed=options.seed,
-            workers=options.workers, progress=progress,
+            workers=options.workers, copies=options.copies, progress=progress,
             pinned={who: split for split in ("validation", "test") for who in getattr(options, split)},
         )  # fmt: skip
     print(f"{outcome.sequences} sequences, {outcome.seconds / 60:.1f} minutes, are in {options.out}.")
