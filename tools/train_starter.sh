@@ -23,4 +23,4 @@ face=$!
 "$run" -m talkingeyes_blender.training speech-to-gaze --data "$work/corpus" --out "$work/starter" --recipe starter --threads 1
 wait "$face"
 "$run" -m talkingeyes_blender.training export --out "$work/starter" --bundle talkingeyes_blender/weights \
-  --name "TalkingEyes starter" --card docs/starter_card.md --fit-prior "$work/corpus" --fixate 2.5 --temperature 0.95 --shut-at 0.8
+  --name "TalkingEyes starter" --card docs/starter_card.md --fit-prior "$work/corpus" --fixate 1.5 --temperature 0.9 --shut-at 0.8

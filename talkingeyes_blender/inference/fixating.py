@@ -18,7 +18,7 @@ from ..head.rotation import matrix_from_axis_angle, turn_to
 
 LEAVE = 1.5
 """Degrees by which the drawn gaze must leave a fixation to end it."""
-JUMP = 1.25
+JUMP = 1.4
 """Degrees a frame by which the drawn eyes turn in the head where they jump, and not just tremble."""
 LANDED = 0.8
 """Degrees a frame below which they have landed."""
