@@ -15,7 +15,7 @@ bpy = pytest.importorskip("bpy")
 from _motions import standin_motion  # noqa: E402
 from _rigs import random_motion  # noqa: E402
 from _scene import scene_hash  # noqa: E402
-from test_export_operators import addon, head, scene, speak, values_of  # noqa: E402, F401
+from test_export_operators import addon, scene, speak, values_of  # noqa: E402, F401
 
 from talkingeyes_blender.errors import TalkingEyesError  # noqa: E402
 from talkingeyes_blender.head.standin import load_standin  # noqa: E402

@@ -15,7 +15,7 @@ if not bpy.app.build_options.audaspace:
 
 from _rigs import random_motion  # noqa: E402
 from _sequencer import stairs, write_wave  # noqa: E402
-from test_follow import head, motion, rig, scene, spoken_take, strip  # noqa: E402, F401
+from test_follow import motion, spoken_take, strip  # noqa: E402, F401
 from test_operators import addon  # noqa: E402, F401
 from test_rig_strips import set_strip  # noqa: E402
 from test_take_operators import Drawn  # noqa: E402
