@@ -71,10 +71,10 @@ def _from_skull(
     up = _above_the_body(armature.data.bones[bones["neck"]], apart)
     if up is None:
         up = np.array(armature.matrix_world.to_3x3().inverted_safe(), np.float64) @ np.array([0.0, 0.0, 1.0])
-    across_it = up - (up @ x) * x
-    if np.linalg.norm(across_it) < 0.5 * np.linalg.norm(up) or not up.any():
+    upright = up - (up @ x) * x
+    if np.linalg.norm(upright) < 0.5 * np.linalg.norm(up) or not up.any():
         return None
-    up = _unit(across_it)
+    up = _unit(upright)
     ahead = (heads["left_eye"] + heads["right_eye"]) / 2 - heads["neck"]
     z = ahead - (ahead @ x) * x - (ahead @ up) * up
     if np.linalg.norm(z) < _AHEAD * apart:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from ..dataset import Sequence, frame_count, is_complete, read_sequence, write_d
 from . import articulation, gaze, head_motion
 from .blinks import blink_curve, blink_times
 from .phones import SILENCE, visible_classes
+from .processes import share_out
 from .prosody import find_phrases, measure
 from .speech import RATE, Delivery, Phone, Voice
 from .texts import draw_text
@@ -264,7 +264,7 @@ def make_sequence(seed: int, index: int, programs: tuple[str, ...] | None = None
 # -- the whole -------------------------------------------------------------------------------------
 
 
-def _make_and_write(folder: str, seed: int, index: int, programs: tuple[str, ...] | None) -> tuple[str, str, float]:
+def _make_and_write(folder: str, seed: int, programs: tuple[str, ...] | None, index: int) -> tuple[str, str, float]:
     sequence = make_sequence(seed, index, programs)
     write_sequence(folder, sequence)
     return sequence.id, sequence.subject, sequence.duration
@@ -303,23 +303,10 @@ def build_corpus(
             progress(done / count, f"{done} of {count} sequences")
 
     report()
-    if workers <= 1:
-        for index in todo:
-            _make_and_write(str(folder), seed, index, programs)
-            done += 1
-            report()
-    else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs = [pool.submit(_make_and_write, str(folder), seed, index, programs) for index in todo]
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    done += 1
-                    report()
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+    make = functools.partial(_make_and_write, str(folder), seed, programs)
+    for _ in share_out(make, todo, workers):
+        done += 1
+        report()
     _describe(folder, count, recipe)
     return folder
 

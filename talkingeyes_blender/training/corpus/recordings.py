@@ -15,12 +15,10 @@ import io
 import itertools
 import json
 import logging
-import multiprocessing
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +30,7 @@ from ...head.arkit import STANDIN
 from ...inference.audio import read_audio
 from ..dataset import RATE, RECORDED, is_complete, sequence_paths, write_description, write_sequence
 from . import aligner, build
+from .processes import share_out
 from .prosody import HZ, loudness_db
 from .speech import Phone
 from .transcripts import find_sounds, transcript_of
@@ -153,10 +152,11 @@ def _stem(path: Path, folder: Path) -> str:
     return f"{RECORDED}{plain}-{zlib.crc32(relative.encode()):08x}"
 
 
-def _fingerprint(path: Path, text: str | None) -> str:
+def _fingerprint(path: Path, text: str | None, copies: int) -> str:
+    """A mark of all that a sound's sequences depend on; without copies it is that of versions that made none."""
     digest = hashlib.sha256(path.read_bytes())
     digest.update(b"\0" if text is None else text.encode())
-    return f"{digest.hexdigest()[:32]}-{build.RECIPE}"
+    return f"{digest.hexdigest()[:32]}-{build.RECIPE}" + (f"-{copies}" if copies else "")
 
 
 def _read_notes(out: Path) -> dict:
@@ -197,7 +197,7 @@ def build_from_recordings(
         name = path.relative_to(folder).as_posix()
         try:
             text = transcript_of(path, transcripts)
-            marks[name] = _fingerprint(path, text) + (f"-{copies}" if copies else "")
+            marks[name] = _fingerprint(path, text, copies)
         except (TalkingEyesError, OSError) as error:
             failed[name] = str(error)
             continue
@@ -205,7 +205,7 @@ def build_from_recordings(
         if note.get("mark") != marks[name] or not all(is_complete(out, i) for i in note.get("sequences", {})):
             todo.append((path, folder, text, out, seed, copies))
     done = len(sounds) - len(todo)
-    for (path, *_), made, reason in _results(todo, workers):
+    for (path, *_), (made, reason) in share_out(_try, todo, workers):
         name = path.relative_to(folder).as_posix()
         done += 1
         if progress is not None:
@@ -237,23 +237,8 @@ _Job = tuple[Path, Path, str | None, Path, int, int]
 """A sound, the folder of all, its words, where sequences go, the seed, and the number of copies."""
 
 
-def _results(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, dict, str | None]]:
-    """Jobs as they are done, each with what was made of it, or else the reason why nothing was."""
-    if workers <= 1 or len(jobs) < 2:
-        for job in jobs:
-            yield job, *_try(job)
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        running = {pool.submit(_try, job): job for job in jobs}
-        try:
-            for future in as_completed(running):
-                yield running[future], *future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
 def _try(job: _Job) -> tuple[dict, str | None]:
+    """What is made of a job, or else the reason why nothing is."""
     try:
         return _make(*job), None
     except (TalkingEyesError, OSError) as error:
